@@ -1,0 +1,52 @@
+/* cleanup - locals that own what they hold: a descriptor or a lock is given back on every way out.
+ * (GLib's own g_autofd and G_MUTEX_AUTO_LOCK are newer than the GLib we build on.) */
+#pragma once
+
+#include <dirent.h>
+#include <errno.h>
+#include <glib.h>
+#include <pthread.h>
+#include <unistd.h>
+
+static inline void
+ttl_clear_fd (int *fd)
+{
+  int saved = errno;
+
+  if (*fd >= 0)
+    (void)close (*fd);
+  *fd = -1;
+  errno = saved;
+}
+
+static inline int
+ttl_steal_fd (int *fd)
+{
+  int stolen = *fd;
+
+  *fd = -1;
+  return stolen;
+}
+
+#define ttl_autofd __attribute__ ((cleanup (ttl_clear_fd))) int
+
+static inline pthread_mutex_t *
+ttl_guard_lock (pthread_mutex_t *mutex)
+{
+  pthread_mutex_lock (mutex);
+  return mutex;
+}
+
+static inline void
+ttl_guard_unlock (pthread_mutex_t **mutex)
+{
+  pthread_mutex_unlock (*mutex);
+}
+
+/* Holds @mutex from here to the end of the enclosing block. */
+#define TTL_LOCKED(mutex) \
+  __attribute__ ((cleanup (ttl_guard_unlock), unused)) pthread_mutex_t *G_PASTE (ttl_guard_, \
+                                                                                 __LINE__) \
+      = ttl_guard_lock (mutex)
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DIR, closedir)
