@@ -1,0 +1,446 @@
+#define G_LOG_DOMAIN "ttlfs"
+#include "settings.h"
+
+#include "cleanup.h"
+#include "keyname.h"
+#include "log.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <linux/limits.h>
+#include <stdio.h>
+#include <sys/xattr.h>
+
+#define FILE_MAX 1024
+#define LINES_MAX \
+  8 /* publications of one key that can be on their way at a time without losing a TTL */
+
+struct TtlSettings
+{
+  int root_fd;
+  gboolean xattrs;
+};
+
+TtlSettings *
+ttl_settings_new (int root_fd, gboolean xattrs)
+{
+  TtlSettings *self = g_new0 (TtlSettings, 1);
+
+  self->root_fd = root_fd;
+  self->xattrs = xattrs;
+  return self;
+}
+
+void
+ttl_settings_free (TtlSettings *self)
+{
+  g_free (self);
+}
+
+static int
+parse (const char *text, gsize len, const char *whose, TtlDuration *own_out)
+{
+  if (ttl_duration_parse (text, len, own_out) == 0)
+    return 0;
+  if (ttl_log_first_time (whose))
+    g_warning ("%s: its TTL setting cannot be read and is ignored; set %s again", whose, TTL_XATTR);
+  return -ENODATA;
+}
+
+/* ---- in xattrs ---- */
+
+/* A name for getxattr(2) and its kin, which know no directory descriptors. */
+typedef char ProcPath[48 + TTL_NAME_MAX];
+
+static const char *
+proc_path (ProcPath path, int dir_fd, const char *name)
+{
+  g_snprintf (path, sizeof (ProcPath), "/proc/self/fd/%d%s%s", dir_fd, name[0] ? "/" : "", name);
+  return path;
+}
+
+static gboolean
+lists_ttl (const char *path)
+{
+  g_autofree char *names = g_malloc (XATTR_LIST_MAX);
+  ssize_t len = llistxattr (path, names, XATTR_LIST_MAX);
+
+  for (const char *name = names; len > 0 && name < names + len; name += strlen (name) + 1)
+    if (strcmp (name, TTL_XATTR) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+static int
+get_xattr (int dir_fd, const char *name, TtlDuration *own_out)
+{
+  ProcPath path;
+  char text[TTL_DURATION_TEXT_MAX];
+  ssize_t len;
+
+  /* The bucket itself is reached through the magic link, so the link must be followed; a key must not be. */
+  if (name[0] == '\0')
+    len = getxattr (proc_path (path, dir_fd, name), TTL_XATTR, text, sizeof text);
+  else
+    len = lgetxattr (proc_path (path, dir_fd, name), TTL_XATTR, text, sizeof text);
+  if (len >= 0)
+    return parse (text, len, name[0] ? name : "a bucket", own_out);
+  if (errno == ERANGE)
+    return parse ("", 0, name[0] ? name : "a bucket", own_out);
+  if (errno == ENODATA || errno == ENOENT || errno == ENOTSUP)
+    return -ENODATA;
+  if (errno != EACCES && errno != EPERM)
+    return -errno;
+  /* Not for us to read; the names can always be read, and mostly this one is not among them. */
+  return lists_ttl (path) ? -EACCES : -ENODATA;
+}
+
+static int
+set_xattr (int dir_fd, const char *name, const TtlDuration *own)
+{
+  ProcPath path;
+  int res;
+
+  proc_path (path, dir_fd, name);
+  if (own != NULL)
+    res = name[0] ? lsetxattr (path, TTL_XATTR, own->text, strlen (own->text), 0)
+                  : setxattr (path, TTL_XATTR, own->text, strlen (own->text), 0);
+  else
+    res = name[0] ? lremovexattr (path, TTL_XATTR) : removexattr (path, TTL_XATTR);
+  return res < 0 ? -errno : 0;
+}
+
+/* ---- under .ttlfs/settings ---- */
+
+/* The directory that mirrors the bucket at @path. */
+static char *
+mirror_dir (TtlSettings *self, const char *path)
+{
+  GString *dir = g_string_new (NULL);
+
+  g_string_printf (dir, "/proc/self/fd/%d/%s/settings", self->root_fd, TTL_RESERVED_NAME);
+  for (const char *at = path; *at != '\0';)
+    {
+      gsize len = strcspn (at, "/");
+
+      g_string_append (dir, at[0] == '%' ? "/%" : "/");
+      g_string_append_len (dir, at, len);
+      at += len;
+      at += *at == '/';
+    }
+  return g_string_free (dir, FALSE);
+}
+
+static char *
+bucket_file (TtlSettings *self, TtlBucket *bucket)
+{
+  g_autofree char *path = ttl_bucket_dup_path (bucket);
+  g_autofree char *dir = mirror_dir (self, path);
+
+  return g_strdup_printf ("%s/%%ttl", dir);
+}
+
+static char *
+key_file (TtlSettings *self, TtlBucket *bucket, const char *backing)
+{
+  g_autofree char *path = ttl_bucket_dup_path (bucket);
+  g_autofree char *dir = mirror_dir (self, path);
+
+  return g_strdup_printf ("%s/%%keys/%s", dir, backing);
+}
+
+/* Replaces @file as a whole: a reader finds the old text or the new one. */
+static int
+write_file (const char *file, const char *text)
+{
+  g_autofree char *dir = g_path_get_dirname (file);
+  g_autofree char *scratch
+      = g_strdup_printf ("%s/%%new-%08x%08x", dir, g_random_int (), g_random_int ());
+  gssize len = strlen (text);
+  ttl_autofd fd = -1;
+  int res = 0;
+
+  if (g_mkdir_with_parents (dir, 0755) < 0)
+    return -errno;
+  fd = open (scratch, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (fd < 0)
+    return -errno;
+  errno = EIO; /* for a write that is short */
+  if (write (fd, text, len) != len || fsync (fd) < 0 || g_rename (scratch, file) < 0)
+    res = -errno;
+  if (res < 0)
+    (void)g_unlink (scratch);
+  return res;
+}
+
+static int
+remove_file (const char *file)
+{
+  if (g_unlink (file) == 0)
+    return 0;
+  return errno == ENOENT || errno == ENOTDIR ? -ENODATA : -errno;
+}
+
+/* The lines of a file of settings. 0, -ENODATA when there are none, -errno when nobody can tell. */
+static int
+read_lines (const char *file, char ***lines_out)
+{
+  ttl_autofd fd = open (file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  char text[FILE_MAX + 1];
+  ssize_t len;
+
+  if (fd < 0)
+    return errno == ENOENT || errno == ENOTDIR ? -ENODATA : -errno;
+  len = read (fd, text, FILE_MAX);
+  if (len < 0)
+    return -errno;
+  text[len] = '\0';
+  *lines_out = g_strsplit (g_strchomp (text), "\n", -1);
+  return 0;
+}
+
+/* Whether @line, "30s 1234", is about the file @ino. */
+static gboolean
+is_about (const char *line, ino_t ino)
+{
+  const char *space = strchr (line, ' ');
+
+  return space != NULL && g_ascii_strtoull (space + 1, NULL, 10) == ino;
+}
+
+static int
+read_bucket_file (const char *file, TtlDuration *own_out)
+{
+  g_auto (GStrv) lines = NULL;
+  int res = read_lines (file, &lines);
+
+  if (res < 0)
+    return res;
+  return parse (lines[0] != NULL ? lines[0] : "", lines[0] != NULL ? strlen (lines[0]) : 0, file,
+                own_out);
+}
+
+static int
+read_key_file (const char *file, ino_t ino, TtlDuration *own_out)
+{
+  g_auto (GStrv) lines = NULL;
+  int res = read_lines (file, &lines);
+
+  if (res < 0)
+    return res;
+  for (char **line = lines; *line != NULL; line++)
+    if (is_about (*line, ino))
+      return parse (*line, strchr (*line, ' ') - *line, file, own_out);
+  return -ENODATA;
+}
+
+/* Writes the lines of @file anew: first @own for the file @ino (NULL: no such line), then those of before that are about
+ * other files. -ENODATA when there was nothing to take away. */
+static int
+change_key_file (const char *file, ino_t ino, const TtlDuration *own)
+{
+  g_auto (GStrv) lines = NULL;
+  g_autoptr (GString) text = g_string_new (NULL);
+  gboolean had = FALSE;
+  int n = 0, res = read_lines (file, &lines);
+
+  if (res < 0 && res != -ENODATA)
+    return res;
+  if (own != NULL)
+    g_string_append_printf (text, "%s %" G_GUINT64_FORMAT "\n", own->text, (guint64)ino);
+  for (char **line = lines; line != NULL && *line != NULL; line++)
+    {
+      if (is_about (*line, ino))
+        had = TRUE;
+      else if (n++ < LINES_MAX)
+        g_string_append_printf (text, "%s\n", *line);
+    }
+  if (own == NULL && !had)
+    return -ENODATA;
+  if (text->len > 0)
+    return write_file (file, text->str);
+  return remove_file (file);
+}
+
+/* Other mounts watch the directory, not our settings: an event makes them look again. The kernel sends IN_ATTRIB when
+ * both times are set, and something else for one of them; the mtime is set to what it was, where that is allowed. */
+static void
+nudge_watchers (TtlBucket *bucket)
+{
+  g_autoptr (TtlDir) dir = NULL;
+  struct timespec times[2] = { { .tv_nsec = UTIME_NOW } };
+  struct stat st;
+
+  if (ttl_bucket_open (bucket, &dir) < 0 || fstat (ttl_dir_fd (dir), &st) < 0)
+    return;
+  times[1] = st.st_mtim;
+  if (utimensat (ttl_dir_fd (dir), ".", times, 0) < 0)
+    (void)utimensat (ttl_dir_fd (dir), ".", NULL, 0);
+}
+
+/* ---- either ---- */
+
+int
+ttl_settings_get_bucket (TtlSettings *self, TtlBucket *bucket, TtlDuration *own_out)
+{
+  g_autofree char *file = NULL;
+  g_autoptr (TtlDir) dir = NULL;
+  int res;
+
+  if (!self->xattrs)
+    return read_bucket_file (file = bucket_file (self, bucket), own_out);
+  res = ttl_bucket_open (bucket, &dir);
+  if (res < 0)
+    return res;
+  return get_xattr (ttl_dir_fd (dir), "", own_out);
+}
+
+int
+ttl_settings_get_key (TtlSettings *self, TtlBucket *bucket, int dir_fd, const char *backing,
+                      ino_t ino, TtlDuration *own_out)
+{
+  g_autofree char *file = NULL;
+
+  if (self->xattrs)
+    return get_xattr (dir_fd, backing, own_out);
+  return read_key_file (file = key_file (self, bucket, backing), ino, own_out);
+}
+
+int
+ttl_settings_set_bucket (TtlSettings *self, TtlBucket *bucket, const TtlDuration *own)
+{
+  g_autofree char *file = NULL;
+  g_autoptr (TtlDir) dir = NULL;
+  int res;
+
+  if (!self->xattrs)
+    {
+      file = bucket_file (self, bucket);
+      res = own != NULL ? write_file (file, own->text) : remove_file (file);
+      nudge_watchers (bucket);
+      return res;
+    }
+  res = ttl_bucket_open (bucket, &dir);
+  return res < 0 ? res : set_xattr (ttl_dir_fd (dir), "", own);
+}
+
+int
+ttl_settings_set_key (TtlSettings *self, TtlBucket *bucket, int dir_fd, const char *backing,
+                      ino_t ino, const TtlDuration *own)
+{
+  g_autofree char *file = NULL;
+
+  if (self->xattrs)
+    return set_xattr (dir_fd, backing, own);
+  return change_key_file (file = key_file (self, bucket, backing), ino, own);
+}
+
+int
+ttl_settings_set_draft (TtlSettings *self, TtlBucket *bucket, const char *backing, int fd,
+                        const TtlDuration *own)
+{
+  g_autofree char *file = NULL;
+  struct stat st;
+
+  if (self->xattrs && own != NULL)
+    return fsetxattr (fd, TTL_XATTR, own->text, strlen (own->text), 0) < 0 ? -errno : 0;
+  if (self->xattrs)
+    return fremovexattr (fd, TTL_XATTR) < 0 && errno != ENODATA ? -errno : 0;
+  if (own == NULL)
+    return 0; /* a setting for the old inode does not hold for the new one */
+  if (fstat (fd, &st) < 0)
+    return -errno;
+  file = key_file (self, bucket, backing);
+  return change_key_file (file, st.st_ino, own);
+}
+
+void
+ttl_settings_copy_key (TtlSettings *self, TtlBucket *from, const char *from_backing, TtlBucket *to,
+                       const char *to_backing, ino_t ino)
+{
+  g_autofree char *source = NULL;
+  g_autofree char *target = NULL;
+  TtlDuration own;
+
+  if (self->xattrs)
+    return;
+  source = key_file (self, from, from_backing);
+  if (read_key_file (source, ino, &own) < 0)
+    return;
+  target = key_file (self, to, to_backing);
+  (void)change_key_file (target, ino, &own);
+}
+
+void
+ttl_settings_drop_key (TtlSettings *self, TtlBucket *bucket, const char *backing, ino_t ino)
+{
+  g_autofree char *file = NULL;
+
+  if (!self->xattrs && ino != 0)
+    (void)change_key_file (file = key_file (self, bucket, backing), ino, NULL);
+}
+
+void
+ttl_settings_move_bucket (TtlSettings *self, const char *from_path, const char *to_path)
+{
+  g_autofree char *from = NULL;
+  g_autofree char *to = NULL;
+  g_autofree char *to_parent = NULL;
+
+  if (self->xattrs)
+    return;
+  ttl_settings_drop_bucket (self, to_path);
+  from = mirror_dir (self, from_path);
+  to = mirror_dir (self, to_path);
+  to_parent = g_path_get_dirname (to);
+  if (g_file_test (from, G_FILE_TEST_IS_DIR) && g_mkdir_with_parents (to_parent, 0755) == 0
+      && g_rename (from, to) < 0)
+    g_warning ("%s: its TTL settings could not follow it to %s: %s", from_path, to_path,
+               g_strerror (errno));
+}
+
+void
+ttl_settings_exchange_buckets (TtlSettings *self, const char *a_path, const char *b_path)
+{
+  g_autofree char *a = NULL;
+  g_autofree char *b = NULL;
+  g_autofree char *aside = NULL;
+
+  if (self->xattrs)
+    return;
+  a = mirror_dir (self, a_path);
+  b = mirror_dir (self, b_path);
+  if (g_mkdir_with_parents (a, 0755) == 0 && g_mkdir_with_parents (b, 0755) == 0
+      && renameat2 (AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0)
+    return;
+  aside = g_strdup_printf ("%s%%aside-%08x", a, g_random_int ());
+  if (g_rename (a, aside) < 0 || g_rename (b, a) < 0 || g_rename (aside, b) < 0)
+    g_warning ("%s, %s: their TTL settings could not be exchanged: %s", a_path, b_path,
+               g_strerror (errno));
+}
+
+/* Removes a mirror directory: its %ttl, its %keys, and, as the bucket was empty, nothing else. */
+void
+ttl_settings_drop_bucket (TtlSettings *self, const char *path)
+{
+  g_autofree char *dir = NULL;
+  g_autofree char *file = NULL;
+  g_autofree char *keys = NULL;
+  g_autoptr (GDir) names = NULL;
+  const char *name;
+
+  if (self->xattrs)
+    return;
+  dir = mirror_dir (self, path);
+  file = g_build_filename (dir, "%ttl", NULL);
+  keys = g_build_filename (dir, "%keys", NULL);
+  (void)g_unlink (file);
+  names = g_dir_open (keys, 0, NULL);
+  while (names != NULL && (name = g_dir_read_name (names)) != NULL)
+    {
+      g_autofree char *key = g_build_filename (keys, name, NULL);
+      (void)g_unlink (key);
+    }
+  (void)g_rmdir (keys);
+  (void)g_rmdir (dir);
+}
