@@ -1,0 +1,104 @@
+#define G_LOG_DOMAIN "ttlfs"
+#include "commit.h"
+
+#include "cleanup.h"
+#include "log.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#define STRIPES 256
+#define PATIENCE_US (2 * G_USEC_PER_SEC)
+
+struct TtlCommits
+{
+  pthread_mutex_t stripes[STRIPES]; /* order 1 */
+};
+
+TtlCommits *
+ttl_commits_new (void)
+{
+  TtlCommits *self = g_new (TtlCommits, 1);
+
+  for (int i = 0; i < STRIPES; i++)
+    pthread_mutex_init (&self->stripes[i], NULL);
+  return self;
+}
+
+void
+ttl_commits_free (TtlCommits *self)
+{
+  for (int i = 0; i < STRIPES; i++)
+    pthread_mutex_destroy (&self->stripes[i]);
+  g_free (self);
+}
+
+static pthread_mutex_t *
+stripe_of (TtlCommits *self, TtlBucket *bucket, const char *backing)
+{
+  return &self->stripes[(g_str_hash (backing) * 31 + ttl_bucket_id (bucket)) % STRIPES];
+}
+
+/* -1 when it could not be had. */
+static int
+lock_dir (int dir_fd, TtlCommitMode mode)
+{
+  ttl_autofd fd = openat (dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int operation = mode == TTL_COMMIT_SHARED ? LOCK_SH : LOCK_EX;
+  gulong wait_us = 20;
+
+  if (fd < 0)
+    return -1;
+  for (gulong waited_us = 0; flock (fd, operation | LOCK_NB) < 0; waited_us += wait_us)
+    {
+      if (errno != EWOULDBLOCK && errno != EINTR)
+        return -1;
+      if (waited_us > PATIENCE_US)
+        {
+          if (ttl_log_first_time ("flock"))
+            g_warning ("somebody holds a lock on a directory below the root; going on without it");
+          return -1;
+        }
+      g_usleep (wait_us);
+      wait_us = MIN (wait_us * 2, 500);
+    }
+  return ttl_steal_fd (&fd);
+}
+
+void
+ttl_commit_begin (TtlCommits *self, TtlBucket *bucket, int dir_fd, const char *backing,
+                  TtlCommitMode mode, TtlCommit *commit_out)
+{
+  *commit_out = (TtlCommit)TTL_COMMIT_INIT;
+  commit_out->first = ttl_guard_lock (stripe_of (self, bucket, backing));
+  commit_out->lock_fd = lock_dir (dir_fd, mode);
+}
+
+void
+ttl_commit_begin_two (TtlCommits *self, TtlBucket *a, int a_fd, const char *a_backing, TtlBucket *b,
+                      int b_fd, const char *b_backing, TtlCommit *commit_out)
+{
+  pthread_mutex_t *first = stripe_of (self, a, a_backing);
+  pthread_mutex_t *second = stripe_of (self, b, b_backing);
+
+  *commit_out = (TtlCommit)TTL_COMMIT_INIT;
+  commit_out->first = ttl_guard_lock (MIN (first, second));
+  if (first != second)
+    commit_out->second = ttl_guard_lock (MAX (first, second));
+  /* Shared locks among themselves cannot deadlock, and an exclusive one is asked for with nothing else held. */
+  commit_out->lock_fd = lock_dir (a_fd, TTL_COMMIT_SHARED);
+  if (a != b)
+    commit_out->other_lock_fd = lock_dir (b_fd, TTL_COMMIT_SHARED);
+}
+
+void
+ttl_commit_end (TtlCommit *commit)
+{
+  ttl_clear_fd (&commit->other_lock_fd);
+  ttl_clear_fd (&commit->lock_fd);
+  if (commit->second != NULL)
+    pthread_mutex_unlock (commit->second);
+  if (commit->first != NULL)
+    pthread_mutex_unlock (commit->first);
+  commit->first = commit->second = NULL;
+}

@@ -1,0 +1,41 @@
+/* commit - makes the steps of one publication or removal a single one, among threads and among mounts.
+ *
+ * Owns an array of mutexes: each key hashes to one (its stripe). Among mounts the lock is flock() on the bucket's
+ * directory: shared for a put, which is one rename in the end; exclusive for what looks before it acts (append, claim, reap). Raw peers take no locks, so nothing may rely on a commit lock to keep *them* out.
+ *
+ * A lock on the directory that is not granted within two seconds is done without, and the log says so once: anybody who
+ * can read the backing directory could otherwise stop every mount of it. */
+#pragma once
+
+#include "bucket.h"
+
+#include <pthread.h>
+
+typedef struct TtlCommits TtlCommits;
+
+typedef enum
+{
+  TTL_COMMIT_SHARED,
+  TTL_COMMIT_EXCLUSIVE,
+} TtlCommitMode;
+
+typedef struct /* on the stack of whoever holds it */
+{
+  pthread_mutex_t *first, *second; /* second is NULL unless two keys are locked */
+  int lock_fd, other_lock_fd;      /* descriptors that hold flock(), -1 for none */
+} TtlCommit;
+
+TtlCommits *ttl_commits_new (void);
+void ttl_commits_free (TtlCommits *self);
+
+void ttl_commit_begin (TtlCommits *self, TtlBucket *bucket, int dir_fd, const char *backing,
+                       TtlCommitMode mode, TtlCommit *commit_out);
+/* Two keys at once, in an order that cannot deadlock. */
+void ttl_commit_begin_two (TtlCommits *self, TtlBucket *a, int a_fd, const char *a_backing,
+                           TtlBucket *b, int b_fd, const char *b_backing, TtlCommit *commit_out);
+void ttl_commit_end (TtlCommit *commit);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TtlCommit, ttl_commit_end)
+#define TTL_COMMIT_INIT \
+  { \
+    NULL, NULL, -1, -1 \
+  }

@@ -1,0 +1,52 @@
+/* draft-private - what draft.c (the life of a description) and publish.c (the step that makes it visible) share. */
+#pragma once
+
+#include "draft.h"
+#include "store-private.h"
+
+struct TtlDraft /* guarded by the description's owner, but for the two atomics */
+{
+  TtlStore *store;
+  TtlBucket *bucket; /* owns a reference */
+  TtlName backing;
+  TtlOwner owner;   /* of a file that is made new */
+  uid_t writer;     /* who writes */
+  gboolean append;  /* O_APPEND */
+  gint dirty;       /* atomic; to be published by the last close */
+  gboolean touched; /* changed through the description */
+  gboolean orphan;
+  int spoiled;        /* errno of a write that failed; 0: none */
+  gint64 spoiled_at;  /* the first byte that is missing; -1: not known */
+  gboolean published; /* at least once */
+
+  int base_fd;          /* the version it started from or published last; -1: none */
+  struct stat base;     /* as it was then; st_ino == 0: none */
+  TtlDuration base_ttl; /* the base's own TTL; ns == 0: none */
+
+  int own_fd;      /* the private file; -1 while clean */
+  TtlName scratch; /* its name where there is no O_TMPFILE, or "" */
+  gint64
+      append_from; /* what lies behind was appended, and nothing else was changed; -1 otherwise */
+
+  /* Set through the description since the last publication; what is not, comes from the key. */
+  gboolean mode_set, owner_set, mtime_set, ttl_set;
+  gint64 mtime_ns;
+  TtlDuration ttl;        /* ns == 0: removed */
+  GHashTable *xattrs_set; /* set of names; NULL while empty */
+
+  TtlName claim;        /* what our claim on the name points to, or "" */
+  guint64 claim_hold;   /* the claim is renewed, and so is ... */
+  guint64 scratch_hold; /* ... the private file's scratch name, and ... */
+  guint64 hold;         /* ... the version that was published */
+};
+
+/* Opens a private file in @dir_fd, with a name only where it must have one. */
+int ttl_draft_make_file (TtlDraft *self, int dir_fd, int *fd_out, TtlName scratch_out);
+/* Makes @fd, which is taken, the private file, called @scratch or "". There must be none. */
+void ttl_draft_take_own (TtlDraft *self, int fd, const char *scratch);
+/* Gives up the claim: the name is free again if nobody has taken it over. */
+void ttl_draft_drop_claim (TtlDraft *self);
+/* Drops the private file. */
+void ttl_draft_drop_own (TtlDraft *self);
+/* Forgets what was set through the description. */
+void ttl_draft_reset_set (TtlDraft *self);

@@ -1,0 +1,90 @@
+/* draft - one open file description that may write: from the version it opened to the value it publishes.
+ *
+ *   clean --first change, or opened new or with O_TRUNC--> draft --publish--> clean (of the published version)
+ *     ^                                                      `---free--> dropped
+ *     `--attributes set while clean are set on the version in place
+ *
+ * Owns: a descriptor of the version that it started from or published last (its base), one of a private file while
+ * there is something unpublished (O_TMPFILE, or a scratch name where the file system has none), the claim that an
+ * O_EXCL open made on the name, and its hold at the keeper.
+ *
+ * What always holds: the private file is nobody else's until it is linked to the key's name, and a file that has that
+ * name is never written to again. Not thread-safe: the owner of the description locks. publish() takes the commit lock. */
+#pragma once
+
+#include "store.h"
+
+typedef struct TtlDraft TtlDraft;
+
+/* Opens @backing for writing. @flags: O_CREAT, O_EXCL, O_TRUNC, O_APPEND as in open(2); others are ignored.
+ * @owner makes the file if it is new. With O_CREAT | O_EXCL the name is claimed: one winner among all mounts and
+ * peers, with nothing to be seen of it. -ENOENT, -EEXIST, and what store.h lists. */
+int ttl_draft_open (TtlStore *store, TtlBucket *bucket, const char *backing, int flags,
+                    const TtlOwner *owner, gint64 now_ns, TtlDraft **draft_out);
+/* Another description of the same key that starts from @other's unpublished content, as if that had been written in
+ * place. @flags: O_TRUNC, O_APPEND. */
+int ttl_draft_open_like (TtlDraft *other, int flags, TtlDraft **draft_out);
+/* Who writes, if not the owner that open() was given: root may keep a setuid bit over a write, others may not. */
+void ttl_draft_set_writer (TtlDraft *self, uid_t uid);
+/* Drops what is unpublished, the claim and the hold. */
+void ttl_draft_free (TtlDraft *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TtlDraft, ttl_draft_free)
+
+/* Something is unpublished and must be published by the last close. Safe to ask without the owner's lock. */
+gboolean ttl_draft_is_dirty (TtlDraft *self);
+/* It was changed through the description, so that the opener's close publishes. */
+gboolean ttl_draft_is_touched (TtlDraft *self);
+/* Nothing was ever published under this name by this description, and it started from no version. */
+gboolean ttl_draft_is_new (TtlDraft *self);
+gboolean ttl_draft_is_append (TtlDraft *self);
+
+TtlBucket *ttl_draft_bucket (TtlDraft *self);   /* borrowed */
+const char *ttl_draft_backing (TtlDraft *self); /* borrowed */
+
+/* A descriptor to read the description's content from; borrowed, valid until the next change or publication. */
+int ttl_draft_fd (TtlDraft *self);
+/* A descriptor to change the content through; borrowed likewise. Copies the base first, if that has not been done.
+ * @keep FALSE: the change is a truncation to nothing, so that there is nothing to copy. */
+int ttl_draft_change (TtlDraft *self, gboolean keep, int *fd_out);
+/* Writes at @offset, or, TTL_WRITE_AT_END, behind the end of the content: then what other writers append meanwhile is
+ * kept when this is published. Returns the bytes written or -errno. A write that the backing file system refuses, in
+ * whole or in part, spoils the draft: publishing fails with that errno until the missing bytes have been written or the
+ * content has been truncated to nothing. The old value stays, and nothing half-written takes its place. */
+#define TTL_WRITE_AT_END G_GINT64_CONSTANT (-1)
+ssize_t ttl_draft_write (TtlDraft *self, const void *data, gsize len, gint64 offset);
+int ttl_draft_resize (TtlDraft *self, gint64 size_bytes);
+/* The content is known to be incomplete: publishing fails with @err. */
+void ttl_draft_spoil (TtlDraft *self, int err);
+/* Drops what is unpublished; the description stays, on the version that it started from or published last. */
+void ttl_draft_discard (TtlDraft *self);
+
+/* Starts from the version that has the name now, if there is one and nothing is unpublished: for whoever has waited for a
+ * lock since the open, and reads now what the last holder put. */
+void ttl_draft_refresh (TtlDraft *self, gint64 now_ns);
+
+int ttl_draft_stat (TtlDraft *self, struct stat *st_out);
+/* Sets attributes on the draft, or on the version in place while clean. mtime as in store.h. */
+int ttl_draft_set_attrs (TtlDraft *self, const TtlAttrs *attrs, gint64 now_ns);
+int ttl_draft_set_xattr (TtlDraft *self, const char *name, const void *value, gsize size, int flags,
+                         gint64 now_ns);
+int ttl_draft_remove_xattr (TtlDraft *self, const char *name, gint64 now_ns);
+ssize_t ttl_draft_get_xattr (TtlDraft *self, const char *name, void *value_out, gsize size,
+                             gint64 now_ns);
+ssize_t ttl_draft_list_xattr (TtlDraft *self, char *names_out, gsize size);
+
+typedef enum
+{
+  TTL_PUBLISH_DEFAULT = 0,
+  TTL_PUBLISH_SYNC = 1 << 0, /* on stable storage when it returns, also what was published before */
+  TTL_PUBLISH_CREATE = 1 << 1, /* -EEXIST when a live value stands there */
+  TTL_PUBLISH_LAST = 1 << 2,   /* the description ends: no hold */
+} TtlPublishFlags;
+
+/* Publishes what is unpublished, with the time when it has the commit lock; 0 when there is nothing. After an error all is as before: the old value stands, the
+ * draft is still there, and publishing can be tried again. */
+int ttl_draft_publish (TtlDraft *self, TtlPublishFlags flags);
+
+/* The key got another name. */
+void ttl_draft_moved (TtlDraft *self, TtlBucket *bucket, const char *backing);
+/* The key was deleted by the process that writes it: nothing will be published. */
+void ttl_draft_orphan (TtlDraft *self);

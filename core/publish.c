@@ -1,0 +1,362 @@
+/* publish - the one step that makes a draft the key's value.
+ *
+ * Everything that belongs to the value is put on the private file first (content, attributes, xattrs, TTL, mtime); then
+ * the file gets the key's name, by link(2) where nothing stands there and by rename(2) otherwise. Nobody can see
+ * less than all of it, and a kill at any point leaves the old value and at most a scratch name. */
+#define G_LOG_DOMAIN "ttlfs"
+#include "draft-private.h"
+
+#include "cleanup.h"
+#include "copy.h"
+#include "keeper.h"
+#include "reaper.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+/* What the publication finds under the key's name. */
+typedef struct
+{
+  int dir_fd;
+  gboolean live;  /* a value of somebody's: entry and fd are of it */
+  TtlEntry entry; /* st.st_ino also of an expired one; 0: nothing there */
+  int fd;         /* -1 when it cannot be opened ... */
+  int err;        /* ... and then why */
+} Current;
+
+static void
+current_clear (Current *self)
+{
+  ttl_clear_fd (&self->fd);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Current, current_clear)
+
+static int
+find_current (TtlDraft *self, gint64 now_ns, Current *current)
+{
+  int res;
+
+  current->entry.st.st_ino = 0;
+  res = ttl_store_examine (self->store, self->bucket, current->dir_fd, self->backing, now_ns,
+                           &current->entry);
+  current->live = res == 0;
+  if (res < 0)
+    return res == -ENOENT ? 0 : res;
+  current->fd
+      = openat (current->dir_fd, self->backing, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  current->err = current->fd < 0 ? -errno : 0;
+  if (current->err == -ENOENT) /* deleted or captured just now */
+    current->live = FALSE;
+  return 0; /* what is not for us to read keeps its xattrs to itself */
+}
+
+static gboolean
+is_base (TtlDraft *self, const Current *current)
+{
+  const struct stat *now = &current->entry.st, *then = &self->base;
+
+  return current->live && now->st_ino == then->st_ino && now->st_size == then->st_size
+         && now->st_mtim.tv_sec == then->st_mtim.tv_sec
+         && now->st_mtim.tv_nsec == then->st_mtim.tv_nsec;
+}
+
+static gboolean
+has_base_attrs (TtlDraft *self, const Current *current)
+{
+  const struct stat *now = &current->entry.st, *then = &self->base;
+
+  return is_base (self, current) && now->st_ctim.tv_sec == then->st_ctim.tv_sec
+         && now->st_ctim.tv_nsec == then->st_ctim.tv_nsec;
+}
+
+/* mode, owner, xattrs and TTL survive a put: what was not set through the description is taken from the value that is
+ * replaced, as it is now. */
+static int
+keep_attributes (TtlDraft *self, const Current *current)
+{
+  const struct stat *st = &current->entry.st;
+  TtlDuration own = self->base_ttl;
+
+  if (current->live && !has_base_attrs (self, current))
+    {
+      struct stat mine;
+
+      if (fstat (self->own_fd, &mine) < 0)
+        return -errno;
+      if (!self->owner_set && (mine.st_uid != st->st_uid || mine.st_gid != st->st_gid)
+          && fchown (self->own_fd, st->st_uid, st->st_gid) < 0)
+        return -errno;
+      if (!self->mode_set && fchmod (self->own_fd, st->st_mode & 07777) < 0)
+        return -errno;
+      if (current->fd >= 0)
+        {
+          int res = ttl_copy_xattrs (current->fd, self->own_fd, self->xattrs_set);
+          if (res < 0)
+            return res;
+        }
+      if (ttl_settings_get_key (self->store->settings, self->bucket, current->dir_fd, self->backing,
+                                st->st_ino, &own)
+          < 0)
+        own.ns = 0;
+    }
+  if (self->ttl_set)
+    own = self->ttl;
+  self->base_ttl = own;
+  if (self->ttl_set || own.ns != 0 || current->live)
+    return ttl_settings_set_draft (self->store->settings, self->bucket, self->backing, self->own_fd,
+                                   own.ns != 0 ? &own : NULL);
+  return 0;
+}
+
+/* Somebody put another value since this description read its own: what was appended goes behind that one. */
+static int
+rebase_append (TtlDraft *self, const Current *current)
+{
+  ttl_autofd fd = -1;
+  TtlName scratch;
+  struct stat st;
+  gint64 from = self->append_from;
+  int res;
+
+  if (from < 0 || is_base (self, current) || (!current->live && from == 0))
+    return 0;
+  if (current->live && current->fd < 0)
+    return current->err; /* what others have appended would be lost */
+  if (fstat (self->own_fd, &st) < 0)
+    return -errno;
+  res = ttl_draft_make_file (self, current->dir_fd, &fd, scratch);
+  if (res < 0)
+    return res;
+  if (fchown (fd, st.st_uid, st.st_gid) < 0 || fchmod (fd, st.st_mode & 07777) < 0)
+    res = -errno;
+  if (res == 0)
+    res = ttl_copy_xattrs (self->own_fd, fd, NULL);
+  if (res == 0 && current->live)
+    res = ttl_copy_content (current->fd, fd);
+  if (res == 0)
+    res = ttl_copy_range (self->own_fd, from, st.st_size - from, fd);
+  if (res < 0)
+    {
+      if (scratch[0] != '\0')
+        (void)unlinkat (current->dir_fd, scratch, 0);
+      return res;
+    }
+  ttl_draft_drop_own (self);
+  ttl_draft_take_own (self, ttl_steal_fd (&fd), scratch);
+  self->append_from = current->live ? current->entry.st.st_size : 0;
+  return 0;
+}
+
+/* What writing in place takes away from a file that another user could otherwise make do things as its owner. */
+static int
+drop_privileges (TtlDraft *self)
+{
+  struct stat st;
+  mode_t mode;
+
+  if (self->mode_set || self->writer == 0)
+    return 0;
+  if (fstat (self->own_fd, &st) < 0)
+    return -errno;
+  mode = st.st_mode & ~S_ISUID;
+  if (mode & S_IXGRP)
+    mode &= ~S_ISGID;
+  return mode != st.st_mode && fchmod (self->own_fd, mode & 07777) < 0 ? -errno : 0;
+}
+
+static int
+set_mtime (TtlDraft *self, gint64 now_ns)
+{
+  TtlDuration ttl = self->base_ttl;
+  gint64 mtime_ns = now_ns;
+  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+
+  if (self->mtime_set)
+    {
+      if (ttl.ns == 0)
+        ttl_store_bucket_ttl (self->store, self->bucket, &ttl);
+      mtime_ns = ttl_lease_mtime (self->mtime_ns, ttl.ns, now_ns);
+    }
+  times[1] = ttl_ns_timespec (mtime_ns);
+  return futimens (self->own_fd, times) < 0 ? -errno : 0;
+}
+
+/* Gives the private file @name, which must be free. */
+static int
+link_own (TtlDraft *self, int dir_fd, const char *name)
+{
+  char path[32];
+
+  if (self->scratch[0] != '\0')
+    return ttl_rename_noreplace (dir_fd, self->scratch, dir_fd, name);
+  g_snprintf (path, sizeof path, "/proc/self/fd/%d", self->own_fd);
+  return linkat (AT_FDCWD, path, dir_fd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+/* Gives the private file the key's name, whatever stands there. */
+static int
+replace (TtlDraft *self, int dir_fd)
+{
+  TtlName scratch;
+  int res;
+
+  if (self->scratch[0] != '\0')
+    return renameat (dir_fd, self->scratch, dir_fd, self->backing) < 0 ? -errno : 0;
+  ttl_scratch_name ("", scratch);
+  res = link_own (self, dir_fd, scratch);
+  if (res < 0)
+    return res;
+  if (renameat (dir_fd, scratch, dir_fd, self->backing) == 0)
+    return 0;
+  res = -errno;
+  (void)unlinkat (dir_fd, scratch, 0);
+  return res;
+}
+
+static int
+place (TtlDraft *self, TtlPublishFlags flags, const Current *current, gint64 now_ns)
+{
+  int res = -EEXIST;
+
+  if (flags & TTL_PUBLISH_CREATE)
+    {
+      res = ttl_store_remove_expired (self->store, self->bucket, current->dir_fd, self->backing,
+                                      now_ns);
+      if (res < 0)
+        return res == -EBUSY ? -EEXIST : res;
+      return link_own (self, current->dir_fd, self->backing);
+    }
+  if (!current->live && self->claim[0] == '\0')
+    res = link_own (self, current->dir_fd, self->backing);
+  return res == -EEXIST ? replace (self, current->dir_fd) : res;
+}
+
+static int
+sync_dir (int dir_fd)
+{
+  ttl_autofd fd = openat (dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+  return fd < 0 || fsync (fd) < 0 ? -errno : 0;
+}
+
+/* draft -> clean, of the version that now has the name. */
+static void
+settle (TtlDraft *self, TtlPublishFlags flags)
+{
+  TtlDuration ttl = self->base_ttl;
+  gint64 mtime_ns;
+
+  ttl_clear_fd (&self->base_fd);
+  self->base_fd = ttl_steal_fd (&self->own_fd);
+  if (fstat (self->base_fd, &self->base) < 0)
+    self->base = (struct stat){ 0 };
+  self->scratch[0] = '\0';
+  self->claim[0] = '\0'; /* replaced by the value */
+  self->touched = FALSE;
+  self->published = TRUE;
+  self->append_from = -1;
+  ttl_draft_reset_set (self);
+  g_atomic_int_set (&self->dirty, FALSE);
+
+  if (ttl.ns == 0)
+    ttl_store_bucket_ttl (self->store, self->bucket, &ttl);
+  mtime_ns = ttl_timespec_ns (&self->base.st_mtim);
+  ttl_reaper_note (self->store->reaper, self->bucket, self->backing,
+                   ttl_lease_deadline (mtime_ns, ttl.ns));
+  ttl_keeper_release (self->store->keeper, self->claim_hold);
+  ttl_keeper_release (self->store->keeper, self->scratch_hold);
+  ttl_keeper_release (self->store->keeper, self->hold);
+  self->claim_hold = self->scratch_hold = self->hold = 0;
+  if (ttl_keyname_kind (self->store->options.names, self->backing) == TTL_NAME_KEY)
+    ttl_keeper_own (self->store->keeper, self->bucket, self->backing, self->base_fd);
+  if (!(flags & TTL_PUBLISH_LAST) && self->store->options.keepalive != TTL_KEEPALIVE_NONE)
+    self->hold
+        = ttl_keeper_hold (self->store->keeper, self->bucket, self->backing, self->base_fd,
+                           ttl.ns == TTL_DURATION_INF ? TTL_DEADLINE_NEVER
+                                                      : ttl_lease_deadline (mtime_ns, ttl.ns / 3));
+}
+
+/* The time is taken when the lock has been had: what has waited longer than a TTL would else be published expired. */
+static int
+publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd)
+{
+  g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
+  g_auto (Current) current = { .dir_fd = dir_fd, .fd = -1 };
+  gint64 now_ns;
+  int res;
+
+  ttl_commit_begin (self->store->commits, self->bucket, dir_fd, self->backing,
+                    self->append_from >= 0 ? TTL_COMMIT_EXCLUSIVE : TTL_COMMIT_SHARED, &commit);
+  now_ns = ttl_store_now (self->store);
+  res = find_current (self, now_ns, &current);
+  if (res == 0)
+    res = rebase_append (self, &current);
+  if (res == 0)
+    res = keep_attributes (self, &current);
+  if (res == 0 && self->touched)
+    res = drop_privileges (self);
+  now_ns = ttl_store_now (self->store);
+  if (res == 0)
+    res = set_mtime (self, now_ns);
+  if (res == 0)
+    res = place (self, flags, &current, now_ns);
+  if (res < 0)
+    return res;
+  settle (self, flags);
+  if (current.entry.st.st_ino != self->base.st_ino)
+    ttl_settings_drop_key (self->store->settings, self->bucket, self->backing,
+                           current.entry.st.st_ino);
+  return 0;
+}
+
+/* A file system may write a new name to its journal before it writes what the file holds, and after a power cut there
+ * would be an empty value. So the content goes first. Where the journal waits for the content of the files that it
+ * names (ext4), to have started writing is enough. */
+static void
+write_content_first (TtlDraft *self)
+{
+  (void)sync_file_range (self->own_fd, 0, 0,
+                         SYNC_FILE_RANGE_WRITE
+                             | (self->store->caps.ordered
+                                    ? 0
+                                    : SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER));
+}
+
+/* The slow part of a publication, before anybody has to wait for us. */
+static int
+prepare (TtlDraft *self, TtlPublishFlags flags)
+{
+  if (flags & TTL_PUBLISH_SYNC)
+    return fdatasync (self->own_fd) < 0 ? -errno : 0;
+  write_content_first (self);
+  return 0;
+}
+
+int
+ttl_draft_publish (TtlDraft *self, TtlPublishFlags flags)
+{
+  g_autoptr (TtlDir) dir = NULL;
+  int res;
+
+  if (self->orphan)
+    return 0;
+  if (self->spoiled != 0)
+    return -self->spoiled;
+  if (!ttl_draft_is_dirty (self) && !(flags & TTL_PUBLISH_SYNC))
+    return 0;
+  res = ttl_bucket_open (self->bucket, &dir);
+  if (res < 0)
+    return res == -ESTALE ? -ENOENT : res; /* its bucket is gone: there is nowhere to put it */
+  if (ttl_draft_is_dirty (self))
+    {
+      res = prepare (self, flags);
+      if (res == 0)
+        res = publish_own (self, flags, ttl_dir_fd (dir));
+    }
+  if (res < 0 || !(flags & TTL_PUBLISH_SYNC))
+    return res;
+  if (self->base_fd >= 0 && fsync (self->base_fd) < 0)
+    return -errno;
+  return sync_dir (ttl_dir_fd (dir));
+}
