@@ -1,0 +1,45 @@
+/* keeper - renews leases for as long as somebody holds them: every third of the TTL.
+ *
+ * Two kinds of entries. Held: a description that stays open for writing after its first publication; the holder says
+ * when it ends. Owned: with TTL_KEEPALIVE_OWNED, whatever was put through this store; ours until the key becomes
+ * another file, and removed at the end. Both are renewed only while the name still stands for the very file
+ * that was published, so a value that somebody else put since is neither kept alive nor removed.
+ *
+ * Owns its table (lock of order 4) and one thread. Holds no descriptors: 100,000 holds cost memory only. */
+#pragma once
+
+#include "store.h"
+
+typedef struct TtlKeeper TtlKeeper;
+
+TtlKeeper *ttl_keeper_new (TtlStore *store);
+void ttl_keeper_start (TtlKeeper *self);
+void ttl_keeper_stop (TtlKeeper *self);
+void ttl_keeper_free (TtlKeeper *self);
+
+/* Renews the file @fd, which stands under @backing now (@fd may be opened with O_PATH, and be a symlink), first at
+ * @first_ns, then every third of its TTL. Returns a number for release(), 0 on failure. */
+guint64 ttl_keeper_hold (TtlKeeper *self, TtlBucket *bucket, const char *backing, int fd,
+                         gint64 first_ns);
+void ttl_keeper_release (TtlKeeper *self, guint64 hold); /* 0 is ignored */
+/* The held file got another name. */
+void ttl_keeper_moved (TtlKeeper *self, guint64 hold, TtlBucket *bucket, const char *backing);
+
+/* The file @fd was put under @backing through this store; does nothing without TTL_KEEPALIVE_OWNED. */
+void ttl_keeper_own (TtlKeeper *self, TtlBucket *bucket, const char *backing, int fd);
+/* What was owned as @from is @to now. */
+void ttl_keeper_own_moved (TtlKeeper *self, TtlBucket *from, const char *from_backing,
+                           TtlBucket *to, const char *to_backing);
+/* What was owned as one of the two is the other now. */
+void ttl_keeper_own_exchanged (TtlKeeper *self, TtlBucket *a, const char *a_backing, TtlBucket *b,
+                               const char *b_backing);
+void ttl_keeper_remove_owned (TtlKeeper *self);
+
+/* The file @backing in the directory @dir_fd has expired by its times. TRUE when it is held, or owned: then its renewal
+ * is late (the daemon was stopped, or the machine slept), not given up, and it has been renewed now. */
+gboolean ttl_keeper_rescue (TtlKeeper *self, int dir_fd, const char *backing, gint64 now_ns);
+
+/* TTLs have changed: every renewal is planned anew. */
+void ttl_keeper_recheck (TtlKeeper *self);
+/* Renews what is due at @now_ns; returns when the next is. */
+gint64 ttl_keeper_run (TtlKeeper *self, gint64 now_ns);

@@ -1,0 +1,523 @@
+#define G_LOG_DOMAIN "ttlfs"
+#include "watcher.h"
+
+#include "cleanup.h"
+#include "keeper.h"
+#include "log.h"
+#include "reaper.h"
+#include "store-private.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+
+/* IN_MODIFY, since that and not IN_ATTRIB is what the kernel sends when the mtime alone is set: a renewal. */
+#define WATCH_MASK \
+  (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_MODIFY | IN_CLOSE_WRITE \
+   | IN_DELETE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK)
+#define POLL_MS 1000 /* how often directories that cannot be watched are scanned */
+#define BUFFER_BYTES (64 * 1024)
+
+typedef struct
+{
+  guint id;
+  TtlListener listener;
+  gpointer data;
+} Subscription;
+
+struct TtlWatcher
+{
+  TtlStore *store;  /* constant */
+  int inotify_fd;   /* constant; -1 when there is none */
+  int wake_fd;      /* constant; an eventfd */
+  gint stopping;    /* atomic */
+  pthread_t thread; /* constant */
+  gboolean running; /* constant once started */
+
+  pthread_mutex_t
+      calling; /* outside of every order: held while listeners run, taken by remove_listener() */
+  GArray *subscriptions;   /* of Subscription; guarded by calling */
+  guint next_subscription; /* guarded by calling */
+
+  pthread_mutex_t lock;      /* order 4; guards all below */
+  pthread_cond_t ready_cond; /* ready became true */
+  GHashTable *by_wd;         /* watch descriptor -> TtlBucket, owns a reference */
+  GHashTable
+      *watched; /* TtlBucket in by_wd, borrowed -> its watch descriptor, the last one it got */
+  GHashTable *polled; /* set of TtlBucket that could not be watched; owns references */
+  gboolean gaps;      /* a directory could not even be opened: there is more to find */
+  gboolean ready;
+};
+
+/* ---- listeners ---- */
+
+guint
+ttl_watcher_add_listener (TtlWatcher *self, TtlListener listener, gpointer data)
+{
+  TTL_LOCKED (&self->calling);
+  Subscription subscription = { ++self->next_subscription, listener, data };
+
+  g_array_append_val (self->subscriptions, subscription);
+  return subscription.id;
+}
+
+void
+ttl_watcher_remove_listener (TtlWatcher *self, guint id)
+{
+  TTL_LOCKED (&self->calling);
+
+  for (guint i = 0; i < self->subscriptions->len; i++)
+    if (g_array_index (self->subscriptions, Subscription, i).id == id)
+      {
+        g_array_remove_index (self->subscriptions, i);
+        return;
+      }
+}
+
+static void
+tell (TtlWatcher *self, TtlEventKind kind, TtlBucket *bucket, const char *backing)
+{
+  const TtlEvent event = { kind, bucket, backing };
+  TTL_LOCKED (&self->calling);
+
+  for (guint i = 0; i < self->subscriptions->len; i++)
+    {
+      const Subscription *to = &g_array_index (self->subscriptions, Subscription, i);
+      to->listener (&event, to->data);
+    }
+}
+
+/* ---- directories ---- */
+
+/* A directory was not to be had: no loss where it is gone, and otherwise a reason to look again. */
+static void
+note_gap (TtlWatcher *self, int res)
+{
+  TTL_LOCKED (&self->lock);
+
+  if (res != -ESTALE && res != -ENOENT && res != -ENOTDIR && res != -EXDEV)
+    self->gaps = TRUE;
+}
+
+static void
+forget_watch_locked (TtlWatcher *self, int wd)
+{
+  TtlBucket *bucket = g_hash_table_lookup (self->by_wd, GINT_TO_POINTER (wd));
+
+  if (bucket == NULL)
+    return;
+  if (GPOINTER_TO_INT (g_hash_table_lookup (self->watched, bucket)) == wd)
+    g_hash_table_remove (self->watched, bucket);
+  g_hash_table_remove (self->by_wd, GINT_TO_POINTER (wd));
+}
+
+/* Starts to watch @bucket, which is open as @dir_fd, or to poll it. */
+static void
+watch (TtlWatcher *self, TtlBucket *bucket, int dir_fd)
+{
+  char path[48];
+  int wd = -1;
+
+  g_snprintf (path, sizeof path, "/proc/self/fd/%d/.", dir_fd);
+  if (self->inotify_fd >= 0)
+    wd = inotify_add_watch (self->inotify_fd, path, WATCH_MASK);
+  if (wd < 0 && self->inotify_fd >= 0 && ttl_log_first_time ("inotify"))
+    g_warning ("cannot watch every directory below the root (%s): changes made elsewhere are seen "
+               "after a second at most; raise fs.inotify.max_user_watches",
+               g_strerror (errno));
+
+  ttl_bucket_forget_ttl (bucket); /* what was read before nobody would have told us of a change */
+  TTL_LOCKED (&self->lock);
+  if (wd >= 0)
+    {
+      /* One inode has one watch: added again, it comes back with the number that it has. */
+      forget_watch_locked (self, wd);
+      g_hash_table_insert (self->by_wd, GINT_TO_POINTER (wd), ttl_bucket_ref (bucket));
+      g_hash_table_insert (self->watched, bucket, GINT_TO_POINTER (wd));
+    }
+  else if (!g_hash_table_contains (self->polled, bucket))
+    g_hash_table_add (self->polled, ttl_bucket_ref (bucket));
+}
+
+static void
+unwatch (TtlWatcher *self, int wd)
+{
+  TTL_LOCKED (&self->lock);
+
+  forget_watch_locked (self, wd);
+}
+
+/* Tells of what was already there when a bucket appeared. */
+static void
+tell_of_content (TtlWatcher *self, TtlBucket *bucket, const char *name, gboolean is_bucket)
+{
+  if (is_bucket)
+    tell (self, TTL_EVENT_BUCKET, bucket, name);
+  else if (ttl_keyname_kind (ttl_store_names (self->store), name) == TTL_NAME_KEY
+           && ttl_store_has_value (self->store, bucket, name))
+    tell (self, TTL_EVENT_PUT, bucket, name);
+}
+
+/* Watches @bucket and everything below it, each directory before it is scanned so that nothing is missed. @aloud: the
+ * listeners have not heard of any of it. */
+static void
+take_in (TtlWatcher *self, TtlBucket *top, gboolean aloud)
+{
+  g_autoptr (GPtrArray) todo = g_ptr_array_new ();
+
+  g_ptr_array_add (todo, ttl_bucket_ref (top));
+  g_ptr_array_set_free_func (todo, (GDestroyNotify)ttl_bucket_unref);
+  while (todo->len > 0 && !g_atomic_int_get (&self->stopping))
+    {
+      g_autoptr (TtlBucket) bucket = g_ptr_array_steal_index_fast (todo, todo->len - 1);
+      g_autoptr (TtlDir) dir = NULL;
+      g_autoptr (DIR) names = NULL;
+      ttl_autofd fd = -1;
+      struct dirent *found;
+      int res = ttl_bucket_open (bucket, &dir);
+
+      if (res == 0)
+        {
+          watch (self, bucket, ttl_dir_fd (dir));
+          fd = openat (ttl_dir_fd (dir), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+          names = fd < 0 ? NULL : fdopendir (fd);
+        }
+      if (names == NULL)
+        {
+          note_gap (self, res < 0 ? res : -errno);
+          continue;
+        }
+      (void)ttl_steal_fd (&fd);
+      while ((found = readdir (names)) != NULL)
+        {
+          TtlBucket *child = NULL;
+
+          if (ttl_store_is_dots (found->d_name)
+              || ttl_store_check_reserved (bucket, found->d_name) < 0)
+            continue;
+          res = found->d_type == DT_DIR || found->d_type == DT_UNKNOWN
+                    ? ttl_bucket_get_child (bucket, found->d_name, &child)
+                    : -ENOTDIR;
+          if (res == 0)
+            g_ptr_array_add (todo, child);
+          else if (res == -ENOTDIR)
+            ttl_reaper_look_in (self->store->reaper, bucket, dirfd (names), found->d_name);
+          else
+            note_gap (self, res);
+          if (aloud)
+            tell_of_content (self, bucket, found->d_name, res == 0);
+        }
+    }
+}
+
+static gboolean
+is_removed (TtlBucket *bucket)
+{
+  g_autoptr (TtlDir) dir = NULL;
+  struct stat st;
+
+  return ttl_bucket_open (bucket, &dir) == 0 && fstat (ttl_dir_fd (dir), &st) == 0
+         && st.st_nlink == 0;
+}
+
+/* A peer has moved or removed what was @name of @bucket. Where it is found again within the root, it is taken in anew. */
+static void
+let_go (TtlWatcher *self, TtlBucket *bucket, const char *name)
+{
+  g_autoptr (TtlBucket) top = ttl_bucket_dup_known_child (bucket, name);
+  g_autoptr (GPtrArray) known = NULL;
+
+  if (top == NULL || ttl_bucket_is_in_place (top))
+    return;
+  if (is_removed (top)) /* so it was empty; our descriptor would keep the kernel from saying so */
+    {
+      ttl_bucket_removed (top);
+      ttl_bucket_forget_dir (top);
+      return; /* its watch ends with it */
+    }
+  known = ttl_tree_dup_all (self->store->tree);
+  for (guint i = 0; i < known->len && !g_atomic_int_get (&self->stopping); i++)
+    {
+      TtlBucket *below = g_ptr_array_index (known, i);
+      gpointer wd = NULL;
+      gboolean watched;
+
+      if (!ttl_bucket_is_within (below, top))
+        continue;
+      if (is_removed (below))
+        ttl_bucket_removed (below);
+      ttl_bucket_forget_dir (below);
+      {
+        TTL_LOCKED (&self->lock);
+        watched = g_hash_table_lookup_extended (self->watched, below, NULL, &wd);
+      }
+      if (watched)
+        (void)inotify_rm_watch (self->inotify_fd, GPOINTER_TO_INT (wd));
+    }
+}
+
+/* Everything anew: at the start, after an overflow, and by the clock where nothing is watched. */
+static void
+take_in_all (TtlWatcher *self)
+{
+  g_autoptr (GPtrArray) known = ttl_tree_dup_all (self->store->tree);
+
+  for (guint i = 0; i < known->len; i++)
+    ttl_bucket_forget_ttl (g_ptr_array_index (known, i));
+  {
+    TTL_LOCKED (&self->lock);
+    g_hash_table_remove_all (self->polled);
+    self->gaps = FALSE;
+  }
+  take_in (self, ttl_tree_root (self->store->tree), FALSE);
+}
+
+gboolean
+ttl_watcher_sees (TtlWatcher *self, TtlBucket *bucket)
+{
+  if (self == NULL || !self->store->caps.local)
+    return FALSE;
+
+  TTL_LOCKED (&self->lock);
+  return g_hash_table_contains (self->watched, bucket);
+}
+
+/* ---- events ---- */
+
+static TtlBucket *
+dup_watched (TtlWatcher *self, int wd)
+{
+  TTL_LOCKED (&self->lock);
+  TtlBucket *bucket = g_hash_table_lookup (self->by_wd, GINT_TO_POINTER (wd));
+
+  return bucket != NULL ? ttl_bucket_ref (bucket) : NULL;
+}
+
+static void
+directory_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *event)
+{
+  g_autoptr (TtlBucket) child = NULL;
+  int res;
+
+  if (event->mask & (IN_MOVED_FROM | IN_DELETE))
+    let_go (self, bucket, event->name);
+  if (event->mask & (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE))
+    tell (self, TTL_EVENT_BUCKET, bucket, event->name);
+  if (!(event->mask & (IN_CREATE | IN_MOVED_TO)))
+    return;
+  res = ttl_bucket_get_child (bucket, event->name, &child);
+  if (res < 0)
+    {
+      note_gap (self, res);
+      return;
+    }
+  if (event->mask & IN_MOVED_TO)
+    ttl_keeper_recheck (self->store->keeper); /* other TTLs may hold there */
+  take_in (self, child, TRUE);
+}
+
+static void
+file_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *event)
+{
+  TtlNameKind kind = ttl_keyname_kind (ttl_store_names (self->store), event->name);
+
+  ttl_reaper_look (self->store->reaper, bucket, event->name);
+  if (kind == TTL_NAME_FOREIGN)
+    return;
+  if (kind == TTL_NAME_SCRATCH)
+    return;
+  if (event->mask & (IN_DELETE | IN_MOVED_FROM))
+    {
+      /* Where a value stands again, its PUT says all there is to say, and may have come before: an exchange of names
+       * moves the old value out after the new one has moved in. */
+      if (!ttl_store_has_value (self->store, bucket, event->name))
+        tell (self, TTL_EVENT_DELETE, bucket, event->name);
+    }
+  else if (event->mask & (IN_ATTRIB | IN_MODIFY))
+    tell (self, TTL_EVENT_RENEW, bucket, event->name);
+  else if (ttl_store_has_value (self->store, bucket, event->name))
+    tell (self, TTL_EVENT_PUT, bucket, event->name);
+}
+
+/* The directory itself: its TTL may be another, or it is gone. */
+static void
+self_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *event)
+{
+  TtlDuration before, after;
+  guint stamp;
+
+  if (event->mask & IN_DELETE_SELF)
+    {
+      ttl_bucket_removed (bucket);
+      return;
+    }
+  if (!(event->mask & IN_ATTRIB))
+    return;
+  if (!ttl_bucket_get_own_ttl (bucket, &before, &stamp))
+    before.ns = -1;
+  ttl_bucket_forget_ttl (bucket);
+  if (ttl_settings_get_bucket (self->store->settings, bucket, &after) < 0)
+    after.ns = 0;
+  if (after.ns != before.ns)
+    {
+      ttl_keeper_recheck (self->store->keeper);
+      ttl_reaper_rescan (self->store->reaper, bucket);
+    }
+}
+
+static void
+handle (TtlWatcher *self, const struct inotify_event *event)
+{
+  g_autoptr (TtlBucket) bucket = NULL;
+
+  if (event->mask & IN_Q_OVERFLOW)
+    {
+      g_message ("more changes in the backing directory than could be followed; scanning it again");
+      take_in_all (self);
+      tell (self, TTL_EVENT_RESYNC, NULL, NULL);
+      return;
+    }
+  bucket = dup_watched (self, event->wd);
+  if (bucket == NULL)
+    return;
+  if (event->mask & IN_IGNORED)
+    unwatch (self, event->wd);
+  else if (event->len == 0)
+    self_event (self, bucket, event);
+  else if (ttl_store_check_reserved (bucket, event->name) < 0)
+    return;
+  else if (event->mask & IN_ISDIR)
+    directory_event (self, bucket, event);
+  else
+    file_event (self, bucket, event);
+}
+
+static void
+read_events (TtlWatcher *self, char *buffer)
+{
+  ssize_t len = read (self->inotify_fd, buffer, BUFFER_BYTES);
+
+  for (ssize_t at = 0; at < len && !g_atomic_int_get (&self->stopping);)
+    {
+      const struct inotify_event *event = (const struct inotify_event *)(buffer + at);
+
+      handle (self, event);
+      at += sizeof *event + event->len;
+    }
+}
+
+/* -1, for ever, while everything is watched. */
+static int
+poll_interval (TtlWatcher *self)
+{
+  TTL_LOCKED (&self->lock);
+
+  return !self->store->caps.local || self->gaps || g_hash_table_size (self->polled) > 0 ? POLL_MS
+                                                                                        : -1;
+}
+
+static gpointer
+watcher_main (gpointer data)
+{
+  TtlWatcher *self = data;
+  g_autofree char *buffer = g_malloc (BUFFER_BYTES);
+
+  pthread_setname_np (pthread_self (), "ttlfs-watcher");
+  take_in_all (self);
+  {
+    TTL_LOCKED (&self->lock);
+    self->ready = TRUE;
+    pthread_cond_broadcast (&self->ready_cond);
+  }
+  for (;;)
+    {
+      struct pollfd fds[2] = { { .fd = self->wake_fd, .events = POLLIN },
+                               { .fd = self->inotify_fd, .events = POLLIN } };
+      int n = poll (fds, 2, poll_interval (self));
+
+      guint64 wakes;
+
+      if (g_atomic_int_get (&self->stopping) || (n < 0 && errno != EINTR))
+        return NULL;
+      if (fds[0].revents != 0 && read (self->wake_fd, &wakes, sizeof wakes) < 0)
+        return NULL;
+      if (n == 0 || fds[0].revents != 0)
+        {
+          take_in_all (self);
+          tell (self, TTL_EVENT_RESYNC, NULL, NULL);
+        }
+      else if (n > 0 && fds[1].revents & POLLIN)
+        read_events (self, buffer);
+    }
+}
+
+/* ---- life ---- */
+
+TtlWatcher *
+ttl_watcher_new (TtlStore *store)
+{
+  TtlWatcher *self = g_new0 (TtlWatcher, 1);
+
+  self->store = store;
+  self->inotify_fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
+  self->wake_fd = eventfd (0, EFD_CLOEXEC);
+  pthread_mutex_init (&self->calling, NULL);
+  pthread_mutex_init (&self->lock, NULL);
+  pthread_cond_init (&self->ready_cond, NULL);
+  self->subscriptions = g_array_new (FALSE, FALSE, sizeof (Subscription));
+  self->by_wd = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify)ttl_bucket_unref);
+  self->watched = g_hash_table_new (NULL, NULL);
+  self->polled = g_hash_table_new_full (NULL, NULL, (GDestroyNotify)ttl_bucket_unref, NULL);
+  if (!store->caps.local)
+    g_message (
+        "the backing file system is a network one: changes made elsewhere are seen after a second");
+  store->watcher = self; /* before the thread that asks for it */
+  self->running = pthread_create (&self->thread, NULL, watcher_main, self) == 0;
+  return self;
+}
+
+void
+ttl_watcher_free (TtlWatcher *self)
+{
+  const guint64 one = 1;
+
+  g_atomic_int_set (&self->stopping, TRUE);
+  if (self->running && write (self->wake_fd, &one, sizeof one) == sizeof one)
+    pthread_join (self->thread, NULL);
+  g_hash_table_unref (self->watched);
+  g_hash_table_unref (self->by_wd);
+  g_hash_table_unref (self->polled);
+  g_array_unref (self->subscriptions);
+  ttl_clear_fd (&self->inotify_fd);
+  ttl_clear_fd (&self->wake_fd);
+  pthread_cond_destroy (&self->ready_cond);
+  pthread_mutex_destroy (&self->lock);
+  pthread_mutex_destroy (&self->calling);
+  g_free (self);
+}
+
+void
+ttl_watcher_restart (TtlWatcher *self)
+{
+  const guint64 one = 1;
+
+  if (write (self->wake_fd, &one, sizeof one) < 0)
+    g_warning ("the watcher cannot be woken: %s", g_strerror (errno));
+}
+
+void
+ttl_watcher_wait_ready (TtlWatcher *self)
+{
+  TTL_LOCKED (&self->lock);
+
+  while (!self->ready)
+    pthread_cond_wait (&self->ready_cond, &self->lock);
+}
+
+TtlWatcher *
+ttl_store_watcher (TtlStore *store)
+{
+  return store->watcher;
+}
