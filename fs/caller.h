@@ -1,0 +1,22 @@
+/* caller - who sent a request, as far as /proc tells.
+ *
+ * The kernel names a thread (fuse_ctx.pid, 0 when it is of a pid namespace that we cannot see). Owns nothing, takes no
+ * lock. Of /proc it reads only what cannot wait for an execve() that is itself waiting for us: status, statm, the
+ * existence of task/TID, and stat of a process that is known to be exiting. All of it costs microseconds, so callers
+ * compare thread ids first. */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+/* The process of thread @tid; 0 when it is gone or not visible. */
+pid_t ttl_caller_process (pid_t tid);
+
+/* Whether thread @other is of the same process as thread @tid, which is waiting for our reply. */
+gboolean ttl_caller_is_sibling (pid_t tid, pid_t other);
+
+/* Whether the thread, which is waiting for our reply to a FLUSH, is being ended by a signal: then its close is nobody's
+ * decision, and what it left is half a value. FALSE for exit() with any status, and when it cannot be known. */
+gboolean ttl_caller_is_killed (pid_t tid);
+
+gboolean ttl_caller_exists (pid_t tid);

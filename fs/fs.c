@@ -1,0 +1,303 @@
+#define G_LOG_DOMAIN "ttlfs"
+#include "fs.h"
+
+#include "cleanup.h"
+#include "log.h"
+#include "reply.h"
+
+#define MAX_BACKGROUND \
+  4096 /* RELEASEs must not queue up in the kernel: the next open waits for them here */
+
+TtlFs *
+ttl_fs_new (TtlStore *store)
+{
+  TtlFs *self = g_new0 (TtlFs, 1);
+
+  self->store = store;
+  self->nodes = ttl_nodes_new (ttl_store_root (store), (guint16)g_random_int_range (1, G_MAXINT16));
+  self->locks = ttl_locks_new ();
+  pthread_mutex_init (&self->handles_lock, NULL);
+  self->handles = g_hash_table_new (NULL, NULL);
+  self->dirs = g_hash_table_new (NULL, NULL);
+  return self;
+}
+
+void
+ttl_fs_free (TtlFs *self)
+{
+  GHashTableIter iter;
+  gpointer handle;
+
+  g_hash_table_iter_init (&iter, self->handles);
+  while (g_hash_table_iter_next (&iter, &handle, NULL))
+    ttl_handle_free (handle);
+  g_hash_table_iter_init (&iter, self->dirs);
+  while (g_hash_table_iter_next (&iter, &handle, NULL))
+    ttl_dir_handle_free (handle);
+  g_hash_table_unref (self->dirs);
+  g_hash_table_unref (self->handles);
+  ttl_nodes_free (self->nodes);
+  ttl_locks_free (self->locks);
+  ttl_store_close (self->store);
+  pthread_mutex_destroy (&self->handles_lock);
+  g_free (self);
+}
+
+static void
+want (struct fuse_conn_info *conn, unsigned flag, gboolean wanted)
+{
+  if (wanted && conn->capable & flag)
+    conn->want |= flag;
+  else
+    conn->want &= ~flag;
+}
+
+static void
+op_init (void *data, struct fuse_conn_info *conn)
+{
+  TtlFs *self = data;
+
+  want (conn, FUSE_CAP_ATOMIC_O_TRUNC,
+        TRUE); /* a truncating open is one step, and publishes nothing */
+  want (conn, FUSE_CAP_HANDLE_KILLPRIV, TRUE);
+  want (conn, FUSE_CAP_READDIRPLUS, TRUE);
+  want (conn, FUSE_CAP_READDIRPLUS_AUTO, TRUE);
+  want (conn, FUSE_CAP_POSIX_LOCKS, TRUE);
+  want (conn, FUSE_CAP_FLOCK_LOCKS, TRUE);
+  want (conn, FUSE_CAP_AUTO_INVAL_DATA, TRUE);
+  want (conn, FUSE_CAP_WRITEBACK_CACHE, FALSE);
+  want (conn, FUSE_CAP_ASYNC_DIO, FALSE); /* the pieces of one append must arrive in order */
+  want (conn, FUSE_CAP_SPLICE_READ, FALSE);
+  want (conn, FUSE_CAP_SPLICE_WRITE, FALSE);
+  want (conn, FUSE_CAP_SPLICE_MOVE, FALSE);
+  conn->max_background = MAX_BACKGROUND;
+  conn->congestion_threshold = MAX_BACKGROUND;
+  if (self->ready != NULL)
+    self->ready (self->ready_data);
+}
+
+/* ---- what the operations share ---- */
+
+TtlNode *
+ttl_fs_get_node (fuse_req_t req, fuse_ino_t ino)
+{
+  TtlNode *node = ttl_nodes_get (ttl_fs_of (req)->nodes, ino);
+
+  if (node == NULL)
+    ttl_reply (req, -ESTALE);
+  return node;
+}
+
+TtlBucket *
+ttl_fs_get_bucket (fuse_req_t req, fuse_ino_t ino)
+{
+  g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
+
+  if (node == NULL)
+    return NULL;
+  if (ttl_node_kind (node) == TTL_NODE_BUCKET)
+    return ttl_node_dup_place (node, NULL);
+  ttl_reply (req, -ENOTDIR);
+  return NULL;
+}
+
+TtlOwner
+ttl_fs_owner (fuse_req_t req, mode_t mode)
+{
+  const struct fuse_ctx *ctx = fuse_req_ctx (req);
+
+  return (TtlOwner){ .uid = ctx->uid, .gid = ctx->gid, .mode = mode & 07777 };
+}
+
+/* Never ENOENT or ESTALE for a version that a LOOKUP has just found: in the midst of an open with O_CREAT the one would be
+ * the answer to the user, and the other would use up the only time that the kernel looks again. The GETATTR belongs to
+ * the moment of its LOOKUP; whoever asks later, by a path, looks up again. */
+static int
+stat_value (TtlFs *self, TtlNode *node, TtlBucket *bucket, const char *backing, gint64 now_ns,
+            struct stat *st_out)
+{
+  ttl_autofd fd = -1;
+  TtlEntry entry;
+  int res = ttl_store_stat (self->store, bucket, backing, now_ns, &entry);
+
+  if (res < 0 && res != -ENOENT && res != -ESTALE)
+    return res;
+  if (res == 0 && ttl_node_bind (node, &entry.st))
+    {
+      *st_out = entry.st;
+      return 0;
+    }
+  /* Replaced, removed or expired: who has it open goes on seeing what he opened. */
+  fd = ttl_node_dup_fd (node);
+  if (fd >= 0)
+    return fstat (fd, st_out) < 0 ? -errno : 0;
+  ttl_node_get_seen (node, st_out);
+  return 0;
+}
+
+/* On its way to an OPEN: what the LOOKUP said. Never ESTALE, since the kernel looks again but once. */
+static int
+stat_draft (TtlNode *node, struct stat *st_out)
+{
+  g_autoptr (TtlWriter) writer = ttl_node_dup_writer (node);
+  g_autoptr (TtlWriter) origin = NULL;
+
+  if (writer == NULL)
+    {
+      origin = ttl_node_dup_origin (node, st_out);
+      return st_out->st_ino != 0 ? 0 : -ESTALE;
+    }
+  TTL_LOCKED (&writer->lock);
+  return ttl_draft_stat (writer->draft, st_out);
+}
+
+int
+ttl_fs_stat (TtlFs *self, TtlNode *node, gint64 now_ns, struct stat *st_out)
+{
+  TtlName backing;
+  g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
+
+  switch (ttl_node_kind (node))
+    {
+    case TTL_NODE_BUCKET:
+      return ttl_store_stat_bucket (self->store, bucket, st_out);
+    case TTL_NODE_VALUE:
+      return stat_value (self, node, bucket, backing, now_ns, st_out);
+    case TTL_NODE_DRAFT:
+      break;
+    }
+  return stat_draft (node, st_out);
+}
+
+int
+ttl_fs_backing (TtlFs *self, TtlBucket *bucket, const char *name, TtlName backing_out)
+{
+  if (ttl_bucket_is_root (bucket) && strcmp (name, TTL_RESERVED_NAME) == 0)
+    return -EPERM;
+  return ttl_keyname_from_shown (ttl_store_names (self->store), name, backing_out);
+}
+
+/* The thread has been sent back from an OPEN for writing: it gets a draft node of its own, which starts from its process's
+ * unpublished draft, if there is one, and from the published version otherwise. */
+static TtlNode *
+redeem_intent (TtlFs *self, TtlBucket *bucket, const char *backing, pid_t tid, gint64 now_ns,
+               struct stat *st_out)
+{
+  TtlNode *node = ttl_nodes_redeem (self->nodes, bucket, backing, tid);
+  g_autoptr (TtlNode) own = NULL;
+  g_autoptr (TtlWriter) origin = NULL;
+  TtlEntry entry;
+  int res;
+
+  if (node == NULL)
+    return NULL;
+  own = ttl_nodes_find_own_draft (self->nodes, bucket, backing, tid);
+  if (own != NULL)
+    {
+      ttl_nodes_forget (self->nodes, ttl_node_id (own), 1);
+      origin = ttl_node_dup_writer (own);
+      res = stat_draft (own, st_out);
+    }
+  else
+    {
+      res = ttl_store_stat (self->store, bucket, backing, now_ns, &entry);
+      *st_out = entry.st;
+    }
+  if (res == 0)
+    {
+      ttl_node_set_origin (node, st_out, origin);
+      return node;
+    }
+  /* The intent stays: the kernel may look twice, and by then somebody may have made the key again. */
+  ttl_nodes_forget (self->nodes, ttl_node_id (node), 1);
+  ttl_node_unpin (node);
+  return NULL;
+}
+
+static TtlNode *
+find_own_draft (TtlFs *self, TtlBucket *bucket, const char *backing, pid_t tid, struct stat *st_out)
+{
+  TtlNode *node = ttl_nodes_find_own_draft (self->nodes, bucket, backing, tid);
+
+  if (node == NULL || stat_draft (node, st_out) == 0)
+    return node;
+  ttl_nodes_forget (self->nodes, ttl_node_id (node), 1);
+  ttl_node_unpin (node);
+  return NULL;
+}
+
+int
+ttl_fs_lookup (TtlFs *self, TtlBucket *bucket, const char *name, pid_t tid, gint64 now_ns,
+               struct fuse_entry_param *entry_out)
+{
+  g_autoptr (TtlNode) node = NULL;
+  g_autoptr (TtlBucket) child = NULL;
+  TtlName backing;
+  TtlEntry entry;
+  int res = ttl_fs_backing (self, bucket, name, backing);
+
+  *entry_out = (struct fuse_entry_param){ 0 };
+  if (res == 0)
+    node = redeem_intent (self, bucket, backing, tid, now_ns, &entry_out->attr);
+  if (res == 0 && node == NULL)
+    node = find_own_draft (self, bucket, backing, tid, &entry_out->attr);
+  if (node == NULL)
+    {
+      res = ttl_store_lookup (self->store, bucket, name, now_ns, &entry);
+      if (res < 0)
+        return res;
+      if (entry.kind == TTL_ENTRY_BUCKET)
+        {
+          res = ttl_bucket_get_child (bucket, name, &child);
+          if (res < 0)
+            return res;
+          node = ttl_nodes_ensure_bucket (self->nodes, child);
+        }
+      else if (tid > 0)
+        node = ttl_nodes_ensure_value (self->nodes, bucket, entry.backing, &entry.st);
+      else
+        node = ttl_nodes_add_private (self->nodes, bucket, entry.backing, &entry.st);
+      entry_out->attr = entry.st;
+    }
+  entry_out->ino = ttl_node_id (node);
+  return 0;
+}
+
+const struct fuse_lowlevel_ops ttl_fs_ops = {
+  .init = op_init,
+  .lookup = op_lookup,
+  .forget = op_forget,
+  .forget_multi = op_forget_multi,
+  .getattr = op_getattr,
+  .setattr = op_setattr,
+  .symlink = op_symlink,
+  .mknod = op_mknod,
+  .mkdir = op_mkdir,
+  .unlink = op_unlink,
+  .rmdir = op_rmdir,
+  .rename = op_rename,
+  .link = op_link,
+  .create = op_create,
+  .open = op_open,
+  .read = op_read,
+  .write = op_write,
+  .flush = op_flush,
+  .release = op_release,
+  .fsync = op_fsync,
+  .fallocate = op_fallocate,
+  .lseek = op_lseek,
+  .copy_file_range = op_copy_file_range,
+  .opendir = op_opendir,
+  .readdir = op_readdir,
+  .readdirplus = op_readdirplus,
+  .releasedir = op_releasedir,
+  .fsyncdir = op_fsyncdir,
+  .statfs = op_statfs,
+  .getxattr = op_getxattr,
+  .listxattr = op_listxattr,
+  .setxattr = op_setxattr,
+  .removexattr = op_removexattr,
+  .getlk = op_getlk,
+  .setlk = op_setlk,
+  .flock = op_flock,
+};

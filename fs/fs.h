@@ -1,0 +1,124 @@
+/* fs - the file system that one mount serves: what its operations share.
+ *
+ * Owns the store, the nodes, the locks, and the set of open handles (guarded by handles_lock, a leaf). Everything else is
+ * constant once the session runs. An operation reads the clock once, asks the node for its place, calls one verb of
+ * core, and replies; it holds no lock when it replies. */
+#pragma once
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "handle.h"
+#include "locks.h"
+#include "node.h"
+#include "store.h"
+
+typedef struct
+{
+  TtlStore *store;
+  TtlNodes *nodes;
+  TtlLocks *locks;
+  pthread_mutex_t handles_lock;
+  GHashTable *handles; /* set of TtlHandle; guarded by handles_lock; whoever removes one frees it */
+  GHashTable *dirs;    /* set of TtlDirHandle; likewise */
+  void (*ready) (gpointer data); /* called once, when the kernel has greeted us */
+  gpointer ready_data;
+} TtlFs;
+
+/* @store is taken. */
+TtlFs *ttl_fs_new (TtlStore *store);
+/* Drops what is still open, unpublished. */
+void ttl_fs_free (TtlFs *self);
+
+/* The operations; the session's user data is the TtlFs. */
+extern const struct fuse_lowlevel_ops ttl_fs_ops;
+
+static inline TtlFs *
+ttl_fs_of (fuse_req_t req)
+{
+  return fuse_req_userdata (req);
+}
+
+static inline pid_t
+ttl_fs_caller (fuse_req_t req)
+{
+  return fuse_req_ctx (req)->pid;
+}
+
+/* The handle that an OPEN or CREATE gave the kernel. */
+static inline TtlHandle *
+ttl_fs_handle (const struct fuse_file_info *fi)
+{
+  return (TtlHandle *)(uintptr_t)fi->fh; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* A pinned node, or NULL after an ESTALE has been replied. */
+TtlNode *ttl_fs_get_node (fuse_req_t req, fuse_ino_t ino);
+/* The same for a directory: also its bucket, a reference; ENOTDIR is replied when it is none. */
+TtlBucket *ttl_fs_get_bucket (fuse_req_t req, fuse_ino_t ino);
+
+/* Who a file or bucket made by this request belongs to. */
+TtlOwner ttl_fs_owner (fuse_req_t req, mode_t mode);
+
+/* The attributes of @node as the caller may see them. 0 or -errno. */
+int ttl_fs_stat (TtlFs *self, TtlNode *node, gint64 now_ns, struct stat *st_out);
+
+/* What @name in @bucket is for this caller, told to the kernel: the node, which the reply owns, in *@entry_out. */
+int ttl_fs_lookup (TtlFs *self, TtlBucket *bucket, const char *name, pid_t tid, gint64 now_ns,
+                   struct fuse_entry_param *entry_out);
+
+/* The backing name of a key called @name. -EPERM for the reserved name, -ENAMETOOLONG. */
+int ttl_fs_backing (TtlFs *self, TtlBucket *bucket, const char *name, TtlName backing_out);
+
+/* ops-dir.c */
+void op_lookup (fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_forget (fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
+void op_forget_multi (fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void op_mkdir (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void op_rmdir (fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_unlink (fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rename (fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+                const char *newname, unsigned flags);
+void op_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname);
+void op_symlink (fuse_req_t req, const char *link, fuse_ino_t parent, const char *name);
+void op_mknod (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void op_opendir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_readdirplus (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                     struct fuse_file_info *fi);
+void op_releasedir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsyncdir (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+/* ops-file.c */
+void op_create (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                struct fuse_file_info *fi);
+void op_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_write (fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+               struct fuse_file_info *fi);
+void op_flush (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_release (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsync (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_fallocate (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                   struct fuse_file_info *fi);
+void op_lseek (fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+void op_copy_file_range (fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+                         struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+                         struct fuse_file_info *fi_out, size_t len, int flags);
+
+/* ops-attr.c */
+void op_getattr (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                 struct fuse_file_info *fi);
+void op_statfs (fuse_req_t req, fuse_ino_t ino);
+void op_getxattr (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr (fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_setxattr (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+                  int flags);
+void op_removexattr (fuse_req_t req, fuse_ino_t ino, const char *name);
+
+/* ops-lock.c */
+void op_getlk (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock);
+void op_setlk (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
+               int sleep);
+void op_flock (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);

@@ -1,0 +1,318 @@
+/* ops-attr - attributes: of what has a name by its name, of a draft by its writer. */
+#define G_LOG_DOMAIN "ttlfs"
+#include "fs.h"
+
+#include "cleanup.h"
+#include "log.h"
+#include "reply.h"
+
+#include <fcntl.h>
+#include <sys/statvfs.h>
+
+void
+op_getattr (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi G_GNUC_UNUSED)
+{
+  TtlFs *fs = ttl_fs_of (req);
+  g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
+  struct stat st;
+  int res;
+
+  if (node == NULL)
+    return;
+  res = ttl_fs_stat (fs, node, ttl_store_now (fs->store), &st);
+  ttl_debug ("GETATTR %lu -> %d", ino, res);
+  ttl_reply_attr (req, res, &st);
+}
+
+static gint64
+timespec_ns (const struct timespec *ts)
+{
+  const gint64 most = G_MAXINT64 / TTL_NS_PER_S - 1;
+
+  return CLAMP (ts->tv_sec, -most, most) * TTL_NS_PER_S + ts->tv_nsec;
+}
+
+static TtlAttrs
+attrs_of (const struct stat *attr, int to_set, gint64 now_ns)
+{
+  TtlAttrs attrs = {
+    .set_mode = (to_set & FUSE_SET_ATTR_MODE) != 0,
+    .set_uid = (to_set & FUSE_SET_ATTR_UID) != 0,
+    .set_gid = (to_set & FUSE_SET_ATTR_GID) != 0,
+    .set_atime = (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW)) != 0,
+    .set_mtime = (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) != 0,
+    .mode = attr->st_mode,
+    .uid = attr->st_uid,
+    .gid = attr->st_gid,
+    .atime_ns = to_set & FUSE_SET_ATTR_ATIME_NOW ? now_ns : timespec_ns (&attr->st_atim),
+    .mtime_ns = to_set & FUSE_SET_ATTR_MTIME_NOW ? now_ns : timespec_ns (&attr->st_mtim),
+  };
+
+  /* A change of size brings "mtime: now" along. The publication sets that; a time from before it would not do. */
+  if (to_set & FUSE_SET_ATTR_SIZE)
+    attrs.set_mtime = attrs.set_atime = FALSE;
+  return attrs;
+}
+
+static gboolean
+is_anything_set (const TtlAttrs *attrs)
+{
+  return attrs->set_mode || attrs->set_uid || attrs->set_gid || attrs->set_atime
+         || attrs->set_mtime;
+}
+
+static int
+set_on_draft (TtlWriter *writer, const TtlAttrs *attrs, gboolean set_size, off_t size,
+              gint64 now_ns)
+{
+  TTL_LOCKED (&writer->lock);
+  int res = set_size ? ttl_draft_resize (writer->draft, size) : 0;
+
+  return res == 0 && is_anything_set (attrs) ? ttl_draft_set_attrs (writer->draft, attrs, now_ns)
+                                             : res;
+}
+
+/* truncate(2): a put of its own. */
+static int
+truncate_key (TtlFs *fs, TtlBucket *bucket, const char *backing, const TtlOwner *owner, off_t size,
+              gint64 now_ns)
+{
+  g_autoptr (TtlDraft) draft = NULL;
+  int res
+      = ttl_draft_open (fs->store, bucket, backing, size == 0 ? O_TRUNC : 0, owner, now_ns, &draft);
+
+  if (res == 0)
+    res = ttl_draft_resize (draft, size);
+  return res < 0 ? res : ttl_draft_publish (draft, TTL_PUBLISH_LAST);
+}
+
+/* A version that has lost its name, open for reading: its attributes are its own affair. */
+static int
+set_on_fd (int fd, const TtlAttrs *attrs)
+{
+  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
+
+  if ((attrs->set_uid || attrs->set_gid)
+      && fchown (fd, attrs->set_uid ? attrs->uid : (uid_t)-1,
+                 attrs->set_gid ? attrs->gid : (gid_t)-1)
+             < 0)
+    return -errno;
+  if (attrs->set_mode && fchmod (fd, attrs->mode & 07777) < 0)
+    return -errno;
+  if (attrs->set_atime)
+    times[0] = (struct timespec){ attrs->atime_ns / TTL_NS_PER_S, attrs->atime_ns % TTL_NS_PER_S };
+  if (attrs->set_mtime)
+    times[1] = (struct timespec){ attrs->mtime_ns / TTL_NS_PER_S, attrs->mtime_ns % TTL_NS_PER_S };
+  return futimens (fd, times) < 0 ? -errno : 0;
+}
+
+/* By a path: what has the name now is changed, whatever it was when the path was looked up. Only where the name is gone,
+ * or stands for another version than the one that somebody has open, are attributes set on what is open. */
+static int
+set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, const TtlAttrs *attrs,
+              gboolean set_size, off_t size, gint64 now_ns)
+{
+  TtlName backing;
+  g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
+  ttl_autofd fd = -1;
+  TtlEntry entry;
+  int res = ttl_store_stat (fs->store, bucket, backing, now_ns, &entry);
+
+  if (set_size)
+    res = truncate_key (fs, bucket, backing, owner, size, now_ns);
+  else if (res < 0 || !ttl_node_bind (node, &entry.st))
+    fd = ttl_node_dup_fd (node);
+  if (fd >= 0)
+    return set_on_fd (fd, attrs);
+  return res == 0 && is_anything_set (attrs)
+             ? ttl_store_set_attrs (fs->store, bucket, backing, attrs, now_ns)
+             : res;
+}
+
+static int
+setattr (TtlFs *fs, TtlNode *node, TtlWriter *writer, const TtlOwner *owner,
+         const struct stat *attr, int to_set, gint64 now_ns)
+{
+  const TtlAttrs attrs = attrs_of (attr, to_set, now_ns);
+  const gboolean set_size = (to_set & FUSE_SET_ATTR_SIZE) != 0;
+  g_autoptr (TtlBucket) bucket = NULL;
+
+  if (ttl_node_kind (node) == TTL_NODE_BUCKET)
+    {
+      bucket = ttl_node_dup_place (node, NULL);
+      return ttl_store_set_attrs (fs->store, bucket, NULL, &attrs, now_ns);
+    }
+  if (writer != NULL)
+    return set_on_draft (writer, &attrs, set_size, attr->st_size, now_ns);
+  return set_on_value (fs, node, owner, &attrs, set_size, attr->st_size, now_ns);
+}
+
+void
+op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+            struct fuse_file_info *fi)
+{
+  TtlFs *fs = ttl_fs_of (req);
+  g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
+  g_autoptr (TtlWriter) writer = NULL;
+  const TtlOwner owner = ttl_fs_owner (req, 0);
+  const gint64 now_ns = ttl_store_now (fs->store);
+  struct stat st;
+  int res;
+
+  if (node == NULL)
+    return;
+  writer = ttl_node_dup_writer (node);
+  if (writer == NULL && fi != NULL && fi->fh != 0)
+    {
+      TtlHandle *handle = ttl_fs_handle (fi);
+      writer = handle->writer != NULL ? ttl_writer_ref (handle->writer) : NULL;
+    }
+  res = setattr (fs, node, writer, &owner, attr, to_set, now_ns);
+  if (res == 0)
+    res = ttl_fs_stat (fs, node, now_ns, &st);
+  ttl_debug ("SETATTR %lu %#x -> %d", ino, to_set, res);
+  ttl_reply_attr (req, res, &st);
+}
+
+void
+op_statfs (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED)
+{
+  struct statvfs st;
+  int res = ttl_store_statfs (ttl_fs_of (req)->store, &st);
+
+  if (res < 0)
+    ttl_reply (req, res);
+  else
+    fuse_reply_statfs (req, &st);
+}
+
+/* ---- xattrs ---- */
+
+/* Where a node's xattrs are: with its writer, or under a name. */
+typedef struct
+{
+  TtlStore *store;
+  TtlWriter *writer;   /* owns a reference; NULL: under a name */
+  TtlBucket *bucket;   /* owns a reference */
+  const char *backing; /* NULL for the bucket itself */
+  TtlName name;
+} Place;
+
+static void
+place_clear (Place *self)
+{
+  g_clear_pointer (&self->writer, ttl_writer_unref);
+  g_clear_pointer (&self->bucket, ttl_bucket_unref);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Place, place_clear)
+
+static gboolean
+find_place (fuse_req_t req, fuse_ino_t ino, Place *place)
+{
+  g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
+
+  if (node == NULL)
+    return FALSE;
+  place->store = ttl_fs_of (req)->store;
+  place->writer = ttl_node_dup_writer (node);
+  place->bucket = ttl_node_dup_place (node, place->name);
+  place->backing = ttl_node_kind (node) == TTL_NODE_BUCKET ? NULL : place->name;
+  return TRUE;
+}
+
+static ssize_t
+get_xattr (const Place *place, const char *name, void *value, size_t size)
+{
+  const gint64 now_ns = ttl_store_now (place->store);
+
+  if (place->writer == NULL)
+    return ttl_store_get_xattr (place->store, place->bucket, place->backing, name, value, size,
+                                now_ns);
+
+  TTL_LOCKED (&place->writer->lock);
+  return ttl_draft_get_xattr (place->writer->draft, name, value, size, now_ns);
+}
+
+void
+op_getxattr (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+  g_auto (Place) place = { 0 };
+  g_autofree char *value = NULL;
+
+  /* The kernel asks for security.capability before it truncates; there is none here, ever. */
+  if (!g_str_has_prefix (name, "user."))
+    {
+      ttl_reply (req, g_str_has_prefix (name, "security.") ? -ENODATA : -ENOTSUP);
+      return;
+    }
+  if (!find_place (req, ino, &place))
+    return;
+  value = g_malloc (size);
+  ttl_reply_xattr (req, get_xattr (&place, name, value, size), value, size);
+}
+
+static ssize_t
+list_xattr (const Place *place, char *names, size_t size)
+{
+  if (place->writer == NULL)
+    return ttl_store_list_xattr (place->store, place->bucket, place->backing, names, size,
+                                 ttl_store_now (place->store));
+
+  TTL_LOCKED (&place->writer->lock);
+  return ttl_draft_list_xattr (place->writer->draft, names, size);
+}
+
+void
+op_listxattr (fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+  g_auto (Place) place = { 0 };
+  g_autofree char *names = g_malloc (size);
+
+  if (find_place (req, ino, &place))
+    ttl_reply_xattr (req, list_xattr (&place, names, size), names, size);
+}
+
+static int
+set_xattr (const Place *place, const char *name, const char *value, size_t size, int flags)
+{
+  const gint64 now_ns = ttl_store_now (place->store);
+
+  if (place->writer == NULL)
+    return ttl_store_set_xattr (place->store, place->bucket, place->backing, name, value, size,
+                                flags, now_ns);
+
+  TTL_LOCKED (&place->writer->lock);
+  return ttl_draft_set_xattr (place->writer->draft, name, value, size, flags, now_ns);
+}
+
+void
+op_setxattr (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+             int flags)
+{
+  g_auto (Place) place = { 0 };
+
+  if (find_place (req, ino, &place))
+    ttl_reply (req, set_xattr (&place, name, value, size, flags));
+}
+
+static int
+remove_xattr (const Place *place, const char *name)
+{
+  const gint64 now_ns = ttl_store_now (place->store);
+
+  if (place->writer == NULL)
+    return ttl_store_remove_xattr (place->store, place->bucket, place->backing, name, now_ns);
+
+  TTL_LOCKED (&place->writer->lock);
+  return ttl_draft_remove_xattr (place->writer->draft, name, now_ns);
+}
+
+void
+op_removexattr (fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+  g_auto (Place) place = { 0 };
+
+  if (find_place (req, ino, &place))
+    ttl_reply (req, remove_xattr (&place, name));
+}

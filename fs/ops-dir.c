@@ -1,0 +1,414 @@
+/* ops-dir - names: looking them up, making, moving, removing and listing them. */
+#define G_LOG_DOMAIN "ttlfs"
+#include "fs.h"
+
+#include "cleanup.h"
+#include "log.h"
+#include "reply.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+void
+op_lookup (fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+  TtlFs *fs = ttl_fs_of (req);
+  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
+  struct fuse_entry_param entry;
+  int res;
+
+  if (bucket == NULL)
+    return;
+  res = ttl_fs_lookup (fs, bucket, name, ttl_fs_caller (req), ttl_store_now (fs->store), &entry);
+  ttl_debug ("LOOKUP %lu:%s -> %d", parent, name, res);
+  ttl_reply_entry (req, res, &entry);
+}
+
+void
+op_forget (fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+  ttl_nodes_forget (ttl_fs_of (req)->nodes, ino, nlookup);
+  fuse_reply_none (req);
+}
+
+void
+op_forget_multi (fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+  for (size_t i = 0; i < count; i++)
+    ttl_nodes_forget (ttl_fs_of (req)->nodes, forgets[i].ino, forgets[i].nlookup);
+  fuse_reply_none (req);
+}
+
+void
+op_mkdir (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+  TtlFs *fs = ttl_fs_of (req);
+  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
+  g_autoptr (TtlBucket) made = NULL;
+  const TtlOwner owner = ttl_fs_owner (req, mode);
+  struct fuse_entry_param entry = { 0 };
+  int res;
+
+  if (bucket == NULL)
+    return;
+  res = ttl_store_mkdir (fs->store, bucket, name, &owner, ttl_store_now (fs->store), &made);
+  if (res == 0)
+    res = ttl_fs_lookup (fs, bucket, name, ttl_fs_caller (req), ttl_store_now (fs->store), &entry);
+  ttl_reply_entry (req, res, &entry);
+}
+
+void
+op_rmdir (fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+  TtlFs *fs = ttl_fs_of (req);
+  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
+
+  if (bucket != NULL)
+    ttl_reply (req, ttl_store_rmdir (fs->store, bucket, name, ttl_store_now (fs->store)));
+}
+
+void
+op_symlink (fuse_req_t req, const char *link G_GNUC_UNUSED, fuse_ino_t parent G_GNUC_UNUSED,
+            const char *name G_GNUC_UNUSED)
+{
+  ttl_reply (req, -EPERM); /* as link(2) has it for file systems that know no symlinks */
+}
+
+/* An empty value, published at once. */
+static int
+make_key (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, gint64 now_ns)
+{
+  g_autoptr (TtlDraft) draft = NULL;
+  TtlName backing;
+  TtlEntry there;
+  int res = ttl_fs_backing (fs, bucket, name, backing);
+
+  if (res == 0 && ttl_store_lookup (fs->store, bucket, name, now_ns, &there) == 0)
+    res = -EEXIST;
+  if (res == 0)
+    res = ttl_draft_open (fs->store, bucket, backing, O_CREAT | O_TRUNC, owner, now_ns, &draft);
+  return res < 0 ? res : ttl_draft_publish (draft, TTL_PUBLISH_CREATE | TTL_PUBLISH_LAST);
+}
+
+void
+op_mknod (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+          dev_t rdev G_GNUC_UNUSED)
+{
+  TtlFs *fs = ttl_fs_of (req);
+  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
+  const TtlOwner owner = ttl_fs_owner (req, mode);
+  const gint64 now_ns = ttl_store_now (fs->store);
+  struct fuse_entry_param entry = { 0 };
+  int res;
+
+  if (bucket == NULL)
+    return;
+  res = S_ISREG (mode) ? make_key (fs, bucket, name, &owner, now_ns) : -EPERM;
+  if (res == 0)
+    res = ttl_fs_lookup (fs, bucket, name, ttl_fs_caller (req), now_ns, &entry);
+  ttl_reply_entry (req, res, &entry);
+}
+
+/* ---- names that writers have open ---- */
+
+/* The process that writes a key and removes it wants nothing of it to appear later. TRUE when it had a draft. */
+static gboolean
+orphan_own_drafts (TtlFs *fs, TtlBucket *bucket, const char *backing, pid_t tid)
+{
+  g_autoptr (GPtrArray) writers = ttl_nodes_dup_writers (fs->nodes, bucket, backing);
+  gboolean had_draft = FALSE;
+  pid_t process = 0;
+
+  for (guint i = 0; i < writers->len; i++)
+    {
+      TtlWriter *writer = g_ptr_array_index (writers, i);
+
+      if (!ttl_writer_is_of (writer, tid, &process))
+        continue;
+      TTL_LOCKED (&writer->lock);
+      had_draft |= ttl_draft_is_dirty (writer->draft);
+      ttl_draft_orphan (writer->draft);
+    }
+  return had_draft;
+}
+
+/* The draft's name is moved by who writes it: that publishes it. */
+static int
+publish_own_drafts (TtlFs *fs, TtlBucket *bucket, const char *backing, pid_t tid, gint64 now_ns)
+{
+  g_autoptr (GPtrArray) writers = ttl_nodes_dup_writers (fs->nodes, bucket, backing);
+  pid_t process = 0;
+  int res = 0;
+
+  for (guint i = 0; i < writers->len && res == 0; i++)
+    {
+      TtlWriter *writer = g_ptr_array_index (writers, i);
+
+      if (!ttl_draft_is_dirty (writer->draft) || !ttl_writer_is_of (writer, tid, &process))
+        continue;
+      TTL_LOCKED (&writer->lock);
+      res = ttl_draft_publish (writer->draft, TTL_PUBLISH_DEFAULT);
+    }
+  return res;
+}
+
+static void
+move_drafts (TtlFs *fs, TtlBucket *from, const char *from_backing, TtlBucket *to,
+             const char *to_backing)
+{
+  g_autoptr (GPtrArray) writers = ttl_nodes_dup_writers (fs->nodes, from, from_backing);
+
+  for (guint i = 0; i < writers->len; i++)
+    {
+      TtlWriter *writer = g_ptr_array_index (writers, i);
+      TTL_LOCKED (&writer->lock);
+      ttl_draft_moved (writer->draft, to, to_backing);
+    }
+}
+
+void
+op_unlink (fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+  TtlFs *fs = ttl_fs_of (req);
+  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
+  const gint64 now_ns = ttl_store_now (fs->store);
+  gboolean had_draft;
+  TtlName backing;
+  TtlEntry entry;
+  int res;
+
+  if (bucket == NULL)
+    return;
+  res = ttl_fs_backing (fs, bucket, name, backing);
+  if (res == 0 && ttl_store_lookup (fs->store, bucket, name, now_ns, &entry) == 0
+      && entry.kind == TTL_ENTRY_BUCKET)
+    res = -EISDIR;
+  if (res == 0)
+    {
+      had_draft = orphan_own_drafts (fs, bucket, backing, ttl_fs_caller (req));
+      res = ttl_store_delete (fs->store, bucket, backing, now_ns);
+      ttl_nodes_removed (fs->nodes, bucket, backing);
+      if (res == -ENOENT && had_draft)
+        res = 0;
+    }
+  ttl_reply (req, res);
+}
+
+static int
+do_rename (TtlFs *fs, TtlBucket *from, const char *name, TtlBucket *to, const char *newname,
+           unsigned flags, pid_t tid)
+{
+  const gint64 now_ns = ttl_store_now (fs->store);
+  TtlName a, b;
+  TtlEntry entry;
+  int res = ttl_fs_backing (fs, from, name, a);
+  gboolean is_key;
+
+  if (res == 0)
+    res = publish_own_drafts (fs, from, a, tid, now_ns);
+  if (res < 0)
+    return res;
+  res = ttl_store_lookup (fs->store, from, name, now_ns, &entry);
+  if (res < 0)
+    return res;
+  is_key = entry.kind != TTL_ENTRY_BUCKET;
+  if (is_key && (res = ttl_fs_backing (fs, to, newname, b)) < 0)
+    return res;
+  if (is_key && flags & RENAME_EXCHANGE)
+    res = publish_own_drafts (fs, to, b, tid, now_ns);
+  if (res == 0)
+    res = ttl_store_rename (fs->store, from, name, to, newname, flags, now_ns);
+  if (res < 0 || !is_key || (from == to && strcmp (a, b) == 0))
+    return res;
+  if (!(flags & RENAME_EXCHANGE))
+    move_drafts (fs, from, a, to, b);
+  ttl_nodes_moved (fs->nodes, from, a, to, b, (flags & RENAME_EXCHANGE) != 0);
+  return 0;
+}
+
+void
+op_rename (fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+           const char *newname, unsigned flags)
+{
+  g_autoptr (TtlBucket) from = ttl_fs_get_bucket (req, parent);
+  g_autoptr (TtlBucket) to = from != NULL ? ttl_fs_get_bucket (req, newparent) : NULL;
+
+  if (from != NULL && to != NULL)
+    ttl_reply (req,
+               do_rename (ttl_fs_of (req), from, name, to, newname, flags, ttl_fs_caller (req)));
+}
+
+void
+op_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
+{
+  TtlFs *fs = ttl_fs_of (req);
+  g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
+  g_autoptr (TtlBucket) to = node != NULL ? ttl_fs_get_bucket (req, newparent) : NULL;
+  g_autoptr (TtlBucket) from = NULL;
+  const gint64 now_ns = ttl_store_now (fs->store);
+  const pid_t tid = ttl_fs_caller (req);
+  struct fuse_entry_param entry = { 0 };
+  TtlName backing;
+  int res;
+
+  if (to == NULL)
+    return;
+  from = ttl_node_dup_place (node, backing);
+  res = ttl_node_kind (node) == TTL_NODE_BUCKET
+            ? -EPERM
+            : publish_own_drafts (fs, from, backing, tid, now_ns);
+  if (res == 0)
+    res = ttl_store_link (fs->store, from, backing, to, newname, now_ns);
+  if (res == 0)
+    res = ttl_fs_lookup (fs, to, newname, tid, now_ns, &entry);
+  ttl_reply_entry (req, res, &entry);
+}
+
+/* ---- listing ---- */
+
+static TtlDirHandle *
+dir_of (const struct fuse_file_info *fi)
+{
+  return (TtlDirHandle *)(uintptr_t)fi->fh; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* The kernel may end the session without having closed everything. */
+static void
+remember (TtlFs *fs, TtlDirHandle *handle)
+{
+  TTL_LOCKED (&fs->handles_lock);
+
+  g_hash_table_add (fs->dirs, handle);
+}
+
+static void
+drop (TtlFs *fs, TtlDirHandle *handle)
+{
+  {
+    TTL_LOCKED (&fs->handles_lock);
+    g_hash_table_remove (fs->dirs, handle);
+  }
+  ttl_dir_handle_free (handle);
+}
+
+void
+op_opendir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+  TtlFs *fs = ttl_fs_of (req);
+  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, ino);
+  TtlDirHandle *handle;
+  TtlList *list;
+  int res;
+
+  if (bucket == NULL)
+    return;
+  res = ttl_store_list (fs->store, bucket, &list);
+  if (res < 0)
+    {
+      ttl_reply (req, res == -ESTALE ? -ENOENT : res);
+      return;
+    }
+  handle = ttl_dir_handle_new (list);
+  fi->fh = (uintptr_t)handle;
+  remember (fs, handle);
+  if (fuse_reply_open (req, fi) < 0)
+    drop (fs, handle);
+}
+
+void
+op_releasedir (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, struct fuse_file_info *fi)
+{
+  drop (ttl_fs_of (req), dir_of (fi));
+  ttl_reply (req, 0);
+}
+
+void
+op_fsyncdir (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, int datasync G_GNUC_UNUSED,
+             struct fuse_file_info *fi)
+{
+  ttl_reply (req, ttl_list_sync (dir_of (fi)->list));
+}
+
+/* Adds one entry to the reply. The bytes it takes; more than @room when it does not fit. */
+static size_t
+add_entry (fuse_req_t req, char *at, size_t room, TtlBucket *bucket, const TtlListItem *item,
+           gboolean plus)
+{
+  TtlFs *fs = ttl_fs_of (req);
+  struct fuse_entry_param entry = { .attr = item->entry.st };
+  gboolean is_dots = strcmp (item->shown, ".") == 0 || strcmp (item->shown, "..") == 0;
+  g_autoptr (TtlBucket) child = NULL;
+  g_autoptr (TtlNode) node = NULL;
+  size_t size;
+
+  if (!plus)
+    return fuse_add_direntry (req, at, room, item->shown, &item->entry.st, item->next_off);
+  if (fuse_add_direntry_plus (req, NULL, 0, item->shown, NULL, 0) > room)
+    return room + 1;
+  /* Without a node the kernel takes the name alone, and looks it up when it is asked for. */
+  if (!is_dots && item->entry.kind != TTL_ENTRY_BUCKET)
+    node = ttl_nodes_ensure_value (fs->nodes, bucket, item->entry.backing, &item->entry.st);
+  else if (!is_dots && ttl_bucket_get_child (bucket, item->entry.backing, &child) == 0)
+    node = ttl_nodes_ensure_bucket (fs->nodes, child);
+  entry.ino = node != NULL ? ttl_node_id (node) : 0;
+  size = fuse_add_direntry_plus (req, at, room, item->shown, &entry, item->next_off);
+  return size;
+}
+
+/* Fills @buffer from where the handle stands. The bytes filled, or -errno when there is an error and nothing else. */
+static ssize_t
+fill (fuse_req_t req, TtlDirHandle *handle, TtlBucket *bucket, char *buffer, size_t size,
+      gboolean plus)
+{
+  gint64 now_ns = ttl_store_now (ttl_fs_of (req)->store);
+  size_t used = 0;
+
+  for (;;)
+    {
+      size_t step;
+      int res = handle->has_pending ? 1 : ttl_list_next (handle->list, now_ns, &handle->pending);
+
+      if (res <= 0)
+        return used > 0 ? (ssize_t)used : res;
+      step = add_entry (req, buffer + used, size - used, bucket, &handle->pending, plus);
+      handle->has_pending = step > size - used;
+      if (handle->has_pending)
+        return used;
+      used += step;
+      handle->offset = handle->pending.next_off;
+    }
+}
+
+static void
+list (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, TtlDirHandle *handle, gboolean plus)
+{
+  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, ino);
+  g_autofree char *buffer = g_malloc (size);
+  ssize_t len;
+
+  if (bucket == NULL)
+    return;
+  {
+    TTL_LOCKED (&handle->lock);
+    if (off != handle->offset || off == 0)
+      {
+        ttl_list_seek (handle->list, off);
+        handle->offset = off;
+        handle->has_pending = FALSE;
+      }
+    len = fill (req, handle, bucket, buffer, size, plus);
+  }
+  ttl_reply_data (req, len, buffer);
+}
+
+void
+op_readdir (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+  list (req, ino, size, off, dir_of (fi), FALSE);
+}
+
+void
+op_readdirplus (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+  list (req, ino, size, off, dir_of (fi), TRUE);
+}

@@ -1,0 +1,31 @@
+/* writer - a draft and the open file descriptions that share it.
+ *
+ * One open for writing makes one writer. A second description joins it only where an inode would be shared too: the
+ * process opens its own unpublished key again, or somebody opens /dev/fd/N. Owns the draft; a mutex (order 3)
+ * serialises everything done to it and is held over its I/O. Shared by reference. */
+#pragma once
+
+#include "draft.h"
+
+#include <pthread.h>
+
+typedef struct
+{
+  gint refs;            /* atomic */
+  pthread_mutex_t lock; /* order 3; guards the draft and what follows */
+  TtlDraft *draft;
+  guint descriptions;  /* open file descriptions: the last one to go publishes */
+  pid_t last;          /* the thread that wrote last; 0: none, or unknown */
+  pid_t opener;        /* the thread that opened it first; constant */
+  gint opener_process; /* atomic; its process once it was asked for, 0 before */
+} TtlWriter;
+
+/* @draft is taken. Starts with one reference and no description. */
+TtlWriter *ttl_writer_new (TtlDraft *draft, pid_t opener);
+TtlWriter *ttl_writer_ref (TtlWriter *self);
+void ttl_writer_unref (TtlWriter *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TtlWriter, ttl_writer_unref)
+
+/* Whether thread @tid, of process *@process_inout (0: not yet asked for; filled when it had to be), is of the
+ * process that opened the writer. */
+gboolean ttl_writer_is_of (TtlWriter *self, pid_t tid, pid_t *process_inout);
