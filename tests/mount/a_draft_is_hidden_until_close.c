@@ -1,0 +1,102 @@
+/* What is being written is nobody else's business before it is published. */
+#include "mount.h"
+
+TestSuite (a_draft, .init = mount_setup, .fini = mount_teardown, .timeout = 60);
+
+Test (a_draft, of_a_new_key_is_hidden_until_close)
+{
+  int fd = open (at ("k"), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+
+  assert_ok (fd);
+  assert_hidden (at ("k"));
+  assert_ok (write_all (fd, "val"));
+  assert_hidden (at ("k"));
+  assert_ok (write_all (fd, "ue"));
+  assert_hidden (at ("k"));
+  assert_ok (close (fd));
+  assert_witnessed (at ("k"), "value");
+}
+
+Test (a_draft, over_an_old_value_is_hidden_until_close)
+{
+  int fd;
+
+  assert_ok (put (at ("k"), "the old value"));
+  fd = open (at ("k"), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  assert_ok (fd);
+  assert_witnessed (at ("k"), "the old value"); /* O_TRUNC alone takes nothing away */
+  assert_ok (write_all (fd, "new"));
+  assert_witnessed (at ("k"), "the old value");
+  assert_ok (close (fd));
+  assert_witnessed (at ("k"), "new");
+}
+
+Test (a_draft, changed_without_o_trunc_is_hidden_until_close)
+{
+  int fd;
+
+  assert_ok (put (at ("k"), "old"));
+  fd = open (at ("k"), O_RDWR);
+  assert_ok (fd);
+  assert_ok (write_all (fd, "new and longer"));
+  assert_witnessed (at ("k"), "old");
+  assert_ok (close (fd));
+  assert_witnessed (at ("k"), "new and longer");
+}
+
+Test (a_draft, is_hidden_from_the_other_mount_and_the_backing_directory)
+{
+  int fd;
+
+  mount_start ("ttl=1h");
+  fd = open (at ("k"), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  assert_ok (fd);
+  assert_ok (write_all (fd, "value"));
+  assert_hidden (at2 ("k"));
+  assert_errno (stat_of (raw ("k"), NULL), ENOENT);
+  assert_ok (close (fd));
+  assert_value (raw ("k"), "value");
+}
+
+Test (a_draft, of_five_mebibytes_is_hidden_until_close)
+{
+  g_autofree char *chunk = g_strnfill (1 << 20, 'x');
+  struct stat st;
+  int fd = open (at ("k"), O_WRONLY | O_CREAT, 0666);
+
+  assert_ok (fd);
+  for (int i = 0; i < 5; i++)
+    {
+      assert_ok (write_all (fd, chunk));
+      assert_hidden (at ("k"));
+    }
+  assert_ok (close (fd));
+  assert_ok (witness_stat (at ("k"), &st));
+  cr_assert_eq (st.st_size, 5 << 20);
+}
+
+Test (a_draft, that_is_only_opened_hides_nothing)
+{
+  int fd;
+
+  assert_ok (put (at ("k"), "old"));
+  fd = open (at ("k"), O_WRONLY);
+  assert_ok (fd);
+  assert_witnessed (at ("k"), "old");
+  assert_ok (close (fd));
+  assert_witnessed (at ("k"), "old");
+}
+
+Test (a_draft, with_attributes_set_is_hidden_until_close)
+{
+  int fd = open (at ("k"), O_WRONLY | O_CREAT, 0600);
+  struct stat st;
+
+  assert_ok (fd);
+  assert_ok (fchmod (fd, 0644));
+  assert_ok (futimens (fd, NULL));
+  assert_hidden (at ("k"));
+  assert_ok (close (fd));
+  assert_ok (witness_stat (at ("k"), &st));
+  cr_assert_eq (st.st_mode & 07777, 0644);
+}
