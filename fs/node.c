@@ -548,7 +548,7 @@ ttl_nodes_intend (TtlNodes *self, TtlNode *node, pid_t tid, gboolean to_write)
 
   if (tid <= 0)
     return TRUE;
-  if (is_of (intent, node->bucket, node->backing, now_us))
+  if (is_of (intent, node->bucket, node->backing, now_us) && intent->to_write == to_write)
     return FALSE;
   if (g_hash_table_size (self->intents) >= INTENTS_MAX)
     g_hash_table_foreach_remove (self->intents, is_old, &now_us);

@@ -94,7 +94,8 @@ GPtrArray *ttl_nodes_dup_writers (TtlNodes *self, TtlBucket *bucket, const char 
 /* ---- intents ---- */
 
 /* Thread @tid is about to be answered ESTALE, so that it looks up again what @node stands for. FALSE when it was
- * answered so a moment ago for the same key: a second ESTALE would reach the user, so it must be served as it is. */
+ * answered so a moment ago for the same key and purpose: a second ESTALE would reach the user, so it must be served as
+ * it is. (For another purpose it is another open: the first ended at a LOOKUP that found nothing, which we are not told.) */
 gboolean ttl_nodes_intend (TtlNodes *self, TtlNode *node, pid_t tid, gboolean to_write);
 /* Makes a value node that nobody reads, and that no other caller was told of, a draft node. */
 gboolean ttl_node_convert (TtlNode *node);

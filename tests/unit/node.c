@@ -1,0 +1,124 @@
+/* What the kernel's node ids stand for, and how an OPEN that is sent back finds its second LOOKUP. */
+#include "fixture.h"
+
+#include "node.h"
+
+#include <unistd.h>
+
+TestSuite (node, .init = store_setup, .fini = store_teardown, .timeout = 60);
+
+#define INO 4711
+
+static TtlNodes *
+new_nodes (void)
+{
+  return ttl_nodes_new (root, 1);
+}
+
+static TtlNode *
+look_up_value (TtlNodes *nodes, const char *backing)
+{
+  const struct stat st = { .st_ino = INO, .st_mode = S_IFREG | 0644 };
+
+  return ttl_nodes_ensure_value (nodes, root, backing, &st);
+}
+
+static void
+forget (TtlNodes *nodes, TtlNode *node)
+{
+  guint64 id = ttl_node_id (node);
+
+  ttl_node_unpin (node);
+  ttl_nodes_forget (nodes, id, G_MAXUINT64);
+}
+
+Test (node, an_open_is_sent_back_once)
+{
+  TtlNodes *nodes = new_nodes ();
+  TtlNode *node = look_up_value (nodes, "k");
+
+  cr_expect (ttl_nodes_intend (nodes, node, getpid (), TRUE));
+  cr_expect_not (ttl_nodes_intend (nodes, node, getpid (), TRUE));
+  ttl_nodes_fulfil (nodes, getpid ());
+  cr_expect (ttl_nodes_intend (nodes, node, getpid (), TRUE));
+  forget (nodes, node);
+  ttl_nodes_free (nodes);
+}
+
+/* open(O_RDONLY) was sent back and then found nothing: nobody tells us. The next open of that thread is another one, and
+ * served as it is it would write to a version that may be gone: ENOENT from O_CREAT. */
+Test (node, an_open_to_read_that_ended_elsewhere_is_none_to_write)
+{
+  TtlNodes *nodes = new_nodes ();
+  TtlNode *node = look_up_value (nodes, "k");
+
+  cr_expect (ttl_nodes_intend (nodes, node, getpid (), FALSE));
+  cr_expect (ttl_nodes_intend (nodes, node, getpid (), TRUE));
+  cr_expect_not (ttl_nodes_intend (nodes, node, getpid (), TRUE));
+  cr_expect (ttl_nodes_intend (nodes, node, getpid (), FALSE));
+  forget (nodes, node);
+  ttl_nodes_free (nodes);
+}
+
+Test (node, an_intent_to_write_is_redeemed_by_its_thread_for_its_key_alone)
+{
+  TtlNodes *nodes = new_nodes ();
+  TtlNode *node = look_up_value (nodes, "k");
+  TtlNode *draft, *again;
+
+  cr_expect_null (ttl_nodes_redeem (nodes, root, "k", getpid ()));
+  cr_assert (ttl_nodes_intend (nodes, node, getpid (), TRUE));
+  cr_expect_null (ttl_nodes_redeem (nodes, root, "k", getppid ()));
+  cr_expect_null (ttl_nodes_redeem (nodes, root, "other", getpid ()));
+  draft = ttl_nodes_redeem (nodes, root, "k", getpid ());
+  cr_assert_not_null (draft);
+  cr_expect_eq (ttl_node_kind (draft), TTL_NODE_DRAFT);
+  again = ttl_nodes_redeem (nodes, root, "k", getpid ()); /* the kernel looks up twice */
+  cr_expect_eq (again, draft);
+  ttl_node_unpin (again);
+  forget (nodes, draft);
+  forget (nodes, node);
+  ttl_nodes_free (nodes);
+}
+
+Test (node, an_intent_to_read_is_not_redeemed)
+{
+  TtlNodes *nodes = new_nodes ();
+  TtlNode *node = look_up_value (nodes, "k");
+
+  cr_assert (ttl_nodes_intend (nodes, node, getpid (), FALSE));
+  cr_expect_null (ttl_nodes_redeem (nodes, root, "k", getpid ()));
+  forget (nodes, node);
+  ttl_nodes_free (nodes);
+}
+
+Test (node, a_version_that_is_read_keeps_its_node)
+{
+  TtlNodes *nodes = new_nodes ();
+  TtlNode *old = look_up_value (nodes, "k");
+  const struct stat first = { .st_ino = INO }, second = { .st_ino = INO + 1 };
+  TtlNode *next;
+
+  cr_assert_eq (ttl_node_open_value (old, &first, STDIN_FILENO), TTL_OPEN_FRESH);
+  cr_expect_eq (ttl_node_open_value (old, &second, STDIN_FILENO), TTL_OPEN_OTHER);
+  next = ttl_nodes_ensure_value (nodes, root, "k", &second);
+  cr_expect_neq (ttl_node_id (next), ttl_node_id (old));
+  ttl_node_close_value (old, STDIN_FILENO);
+  forget (nodes, next);
+  forget (nodes, old);
+  ttl_nodes_free (nodes);
+}
+
+Test (node, an_id_is_never_given_twice)
+{
+  TtlNodes *nodes = new_nodes ();
+  TtlNode *node = look_up_value (nodes, "k");
+  guint64 id = ttl_node_id (node);
+
+  forget (nodes, node);
+  cr_expect_null (ttl_nodes_get (nodes, id));
+  node = look_up_value (nodes, "k");
+  cr_expect_neq (ttl_node_id (node), id);
+  forget (nodes, node);
+  ttl_nodes_free (nodes);
+}
