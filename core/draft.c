@@ -767,7 +767,8 @@ ttl_draft_get_xattr (TtlDraft *self, const char *name, void *value_out, gsize si
     ttl_store_bucket_ttl (self->store, self->bucket, &ttl);
   if (ttl_draft_stat (self, &st) < 0)
     return -EIO;
-  return ttl_xattr_virtual (kind, &ttl, ttl_lease_deadline (ttl_timespec_ns (&st.st_mtim), ttl.ns),
+  return ttl_xattr_virtual (kind, &ttl,
+                            ttl_lease_deadline (ttl_store_renewed (self->store, &st), ttl.ns),
                             now_ns, value_out, size);
 }
 

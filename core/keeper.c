@@ -288,7 +288,7 @@ renew (TtlKeeper *self, const Hold *hold, gint64 now_ns)
   if (ttl.ns == TTL_DURATION_INF)
     return TTL_DEADLINE_NEVER;
   /* What was just put or renewed needs nothing yet; a lease that somebody made longer on purpose is left so. */
-  mtime_ns = ttl_timespec_ns (&st.st_mtim);
+  mtime_ns = ttl_store_renewed (self->store, &st);
   if (mtime_ns > now_ns - ttl.ns / 6)
     return MIN (mtime_ns, now_ns) + ttl.ns / 3;
   if (utimensat (fd, "", times, AT_EMPTY_PATH) < 0)
@@ -409,8 +409,9 @@ ttl_keeper_remove_owned (TtlKeeper *self)
 static gboolean
 sleep_until (TtlKeeper *self, gint64 next_ns)
 {
+  gint64 now_ns = ttl_store_now (self->store);
   TTL_LOCKED (&self->lock);
-  gint64 for_ns = CLAMP (next_ns - ttl_store_now (self->store), 0, LONGEST_SLEEP_NS);
+  gint64 for_ns = CLAMP (next_ns - now_ns, 0, LONGEST_SLEEP_NS);
   struct timespec until = ttl_ns_timespec (g_get_monotonic_time () * 1000 + for_ns);
 
   if (!self->stop && for_ns > 0 && ttl_expiry_next (self->due) >= next_ns)

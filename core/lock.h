@@ -8,10 +8,11 @@
  *   3. handle lock      fs/handle.c        one open file description's draft
  *   4. registries       core/reaper.c, core/keeper.c, core/watcher.c      each a leaf for the others
  *   5. tree             core/bucket.c      buckets, their descriptors and TTLs
- *   6. log              core/log.c
+ *   6. log, clock       core/log.c, core/clock.c
  *
  * A handle's lock (3) is taken before a commit lock (1) where a handle publishes itself: the handle's lock serialises
  * the operations of one open file description and is held over its I/O; nobody who holds a commit lock
  * asks for a handle. Locks 2, 4, 5 and 6 are never held over a system call that can block, nor over a
- * callback, nor over a reply to the kernel. */
+ * callback, nor over a reply to the kernel. (The clock's is, over the question what time it is by the file system: rarely,
+ * and nothing can go on without the answer.) */
 #pragma once

@@ -18,7 +18,7 @@ typedef struct /* taken off its name, and not yet removed */
 {
   TtlBucket *bucket; /* owns a reference */
   char *backing;
-  TtlName name;    /* what it is called now */
+  TtlCapture file;
   gint64 taken_ns; /* by what time it had expired */
   gint64 judge_ns; /* when to look again, on the monotonic clock */
 } Captured;
@@ -30,6 +30,7 @@ struct TtlReaper
   gboolean running;     /* set before and read after the thread's life */
   gint64 grace_ns;      /* likewise */
   GQueue captured;      /* of Captured, the oldest first; only of whoever runs the reaper */
+  guint jumps;          /* of the clock, that have been seen; likewise */
   pthread_mutex_t lock; /* order 4; guards all below */
   pthread_cond_t wake;
   TtlExpiry *index;
@@ -218,13 +219,13 @@ judge (TtlReaper *self, const Captured *captured)
   if (res < 0)
     {
       /* Where it is scratch among other scratch. */
-      ttl_reaper_note (self, captured->bucket, captured->name, captured->taken_ns + RETRY_NS);
+      ttl_reaper_note (self, captured->bucket, captured->file.name, captured->taken_ns + RETRY_NS);
       return;
     }
   ttl_commit_begin (self->store->commits, captured->bucket, ttl_dir_fd (dir), captured->backing,
                     TTL_COMMIT_EXCLUSIVE, &commit);
   res = ttl_store_judge_captured (self->store, captured->bucket, ttl_dir_fd (dir),
-                                  captured->backing, captured->taken_ns, captured->name);
+                                  captured->backing, captured->taken_ns, &captured->file);
   conclude (self, captured->bucket, ttl_dir_fd (dir), captured->backing, captured->taken_ns, res);
 }
 
@@ -251,7 +252,7 @@ reap (TtlReaper *self, guint64 bucket_id, const char *backing, gint64 now_ns)
   g_autoptr (TtlDir) dir = NULL;
   g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
   Captured *captured;
-  TtlName name;
+  TtlCapture file;
   int res;
 
   if (bucket == NULL)
@@ -267,7 +268,7 @@ reap (TtlReaper *self, guint64 bucket_id, const char *backing, gint64 now_ns)
     }
   ttl_commit_begin (self->store->commits, bucket, ttl_dir_fd (dir), backing, TTL_COMMIT_EXCLUSIVE,
                     &commit);
-  res = ttl_store_capture_expired (self->store, bucket, ttl_dir_fd (dir), backing, now_ns, name);
+  res = ttl_store_capture_expired (self->store, bucket, ttl_dir_fd (dir), backing, now_ns, &file);
   if (res < 0)
     {
       conclude (self, bucket, ttl_dir_fd (dir), backing, now_ns, res);
@@ -276,9 +277,9 @@ reap (TtlReaper *self, guint64 bucket_id, const char *backing, gint64 now_ns)
   captured = g_new (Captured, 1);
   *captured = (Captured){ .bucket = g_steal_pointer (&bucket),
                           .backing = g_strdup (backing),
+                          .file = file,
                           .taken_ns = now_ns,
                           .judge_ns = monotonic_ns () + self->grace_ns };
-  g_strlcpy (captured->name, name, sizeof (TtlName));
   g_queue_push_tail (&self->captured, captured);
 }
 
@@ -336,11 +337,25 @@ is_stopping (TtlReaper *self)
   return self->stop;
 }
 
+/* What was planned is planned on another time line. */
+static void
+notice_jumps (TtlReaper *self)
+{
+  guint jumps = ttl_clock_jumps (self->store->clock);
+
+  if (jumps == self->jumps)
+    return;
+  self->jumps = jumps;
+  ttl_keeper_recheck (self->store->keeper);
+  ttl_reaper_rescan (self, ttl_store_root (self->store));
+}
+
 TtlDeadline
 ttl_reaper_run (TtlReaper *self, gint64 now_ns)
 {
   gboolean more = TRUE;
 
+  notice_jumps (self);
   while (more && !is_stopping (self))
     {
       gboolean scanned = scan_one (self);
@@ -358,8 +373,8 @@ ttl_reaper_run (TtlReaper *self, gint64 now_ns)
 static gboolean
 sleep_until (TtlReaper *self, TtlDeadline next)
 {
-  TTL_LOCKED (&self->lock);
   gint64 now_ns = ttl_store_now (self->store);
+  TTL_LOCKED (&self->lock);
   gint64 for_ns = CLAMP (next - now_ns, 0, LONGEST_SLEEP_NS);
   const Captured *first = g_queue_peek_head (&self->captured);
   gint64 begin_ns = monotonic_ns ();

@@ -48,7 +48,15 @@ typedef struct
 } Verdict;
 
 static gboolean
-is_condemned (const Verdict *verdict, int dir_fd, const char *name)
+is_unchanged (const struct stat *now, const struct stat *then)
+{
+  return now->st_ino == then->st_ino && now->st_mtim.tv_sec == then->st_mtim.tv_sec
+         && now->st_mtim.tv_nsec == then->st_mtim.tv_nsec;
+}
+
+/* *@seen is the file as it was at the last look, or zero; and as it is at this one. */
+static gboolean
+is_condemned (const Verdict *verdict, int dir_fd, const char *name, struct stat *seen)
 {
   TtlIdentity identity;
   TtlDeadline deadline;
@@ -61,6 +69,10 @@ is_condemned (const Verdict *verdict, int dir_fd, const char *name)
            && ttl_identity_equal (&identity, verdict->identity);
   if (fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
     return FALSE;
+  if (is_unchanged (&st, seen))
+    st.st_ctim
+        = seen->st_ctim; /* which tells on which side of a step of the clock it was renewed */
+  *seen = st;
   if (!S_ISREG (st.st_mode)
       && !(S_ISLNK (st.st_mode) && ttl_store_is_claim (verdict->store, dir_fd, name)))
     return FALSE;
@@ -73,7 +85,7 @@ is_condemned (const Verdict *verdict, int dir_fd, const char *name)
     ttl_store_bucket_ttl (verdict->store, verdict->bucket, &ttl);
   else if (res < 0)
     return FALSE;
-  deadline = ttl_lease_deadline (ttl_timespec_ns (&st.st_mtim), ttl.ns);
+  deadline = ttl_lease_deadline (ttl_store_renewed (verdict->store, &st), ttl.ns);
   return ttl_lease_expired (deadline, verdict->now_ns)
          && !ttl_keeper_rescue (verdict->store->keeper, dir_fd, name, verdict->now_ns);
 }
@@ -104,37 +116,38 @@ put_back (const Verdict *verdict, int dir_fd, const char *captured)
 
 /* A name that was captured already, by a reaper that did not live to judge it, is as good as any. */
 static int
-capture (const Verdict *verdict, int dir_fd, TtlName captured_out)
+capture (const Verdict *verdict, int dir_fd, TtlCapture *out)
 {
-  if (!is_condemned (verdict, dir_fd, verdict->backing))
+  *out = (TtlCapture){ 0 };
+  if (!is_condemned (verdict, dir_fd, verdict->backing, &out->seen))
     return faccessat (dir_fd, verdict->backing, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT
                ? -ENOENT
                : -EBUSY;
-  ttl_scratch_name (CAPTURED, captured_out);
+  ttl_scratch_name (CAPTURED, out->name);
   if (ttl_store_is_captured (verdict->backing))
-    g_strlcpy (captured_out, verdict->backing, sizeof (TtlName));
-  else if (renameat (dir_fd, verdict->backing, dir_fd, captured_out) < 0)
+    g_strlcpy (out->name, verdict->backing, sizeof (TtlName));
+  else if (renameat (dir_fd, verdict->backing, dir_fd, out->name) < 0)
     return errno == EBUSY ? -EPERM : -errno; /* a mount point, say: nothing live */
-  if (is_condemned (verdict, dir_fd, captured_out))
+  if (is_condemned (verdict, dir_fd, out->name, &out->seen))
     return 0;
-  put_back (verdict, dir_fd,
-            captured_out); /* a peer replaced it just before: not a moment longer than needed */
+  put_back (verdict, dir_fd, out->name); /* replaced just before: not a moment longer than needed */
   return -EBUSY;
 }
 
 static int
-judge (const Verdict *verdict, int dir_fd, const char *captured)
+judge (const Verdict *verdict, int dir_fd, const TtlCapture *captured)
 {
+  struct stat seen = captured->seen;
   int res;
 
-  if (!is_condemned (verdict, dir_fd, captured))
+  if (!is_condemned (verdict, dir_fd, captured->name, &seen))
     {
-      put_back (verdict, dir_fd, captured);
+      put_back (verdict, dir_fd, captured->name);
       return -EBUSY;
     }
-  res = remove_captured (verdict, dir_fd, captured);
+  res = remove_captured (verdict, dir_fd, captured->name);
   if (res < 0)
-    put_back (verdict, dir_fd, captured); /* where the next try finds it */
+    put_back (verdict, dir_fd, captured->name); /* where the next try finds it */
   return res;
 }
 
@@ -146,17 +159,17 @@ ttl_store_is_captured (const char *name)
 
 int
 ttl_store_capture_expired (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
-                           gint64 now_ns, TtlName captured_out)
+                           gint64 now_ns, TtlCapture *capture_out)
 {
   const Verdict verdict = { .store = self, .bucket = bucket, .backing = backing, .now_ns = now_ns };
   int res = ttl_store_check_writable (self);
 
-  return res < 0 ? res : capture (&verdict, dir_fd, captured_out);
+  return res < 0 ? res : capture (&verdict, dir_fd, capture_out);
 }
 
 int
 ttl_store_judge_captured (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
-                          gint64 now_ns, const char *captured)
+                          gint64 now_ns, const TtlCapture *captured)
 {
   const Verdict verdict = { .store = self, .bucket = bucket, .backing = backing, .now_ns = now_ns };
 
@@ -167,11 +180,11 @@ int
 ttl_store_remove_expired (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                           gint64 now_ns)
 {
-  TtlName captured;
-  int res = ttl_store_capture_expired (self, bucket, dir_fd, backing, now_ns, captured);
+  TtlCapture captured;
+  int res = ttl_store_capture_expired (self, bucket, dir_fd, backing, now_ns, &captured);
 
   if (res == 0)
-    res = ttl_store_judge_captured (self, bucket, dir_fd, backing, now_ns, captured);
+    res = ttl_store_judge_captured (self, bucket, dir_fd, backing, now_ns, &captured);
   return res == -ENOENT ? 0 : res;
 }
 
@@ -181,11 +194,11 @@ ttl_store_remove_identity (TtlStore *self, TtlBucket *bucket, int dir_fd, const 
 {
   const Verdict verdict
       = { .store = self, .bucket = bucket, .backing = backing, .identity = identity };
-  TtlName captured;
-  int res = capture (&verdict, dir_fd, captured);
+  TtlCapture captured;
+  int res = capture (&verdict, dir_fd, &captured);
 
   if (res == 0)
-    res = judge (&verdict, dir_fd, captured);
+    res = judge (&verdict, dir_fd, &captured);
   return res == -EBUSY ? -ENOENT : res;
 }
 

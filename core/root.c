@@ -229,3 +229,24 @@ ttl_root_open (const char *path, TtlRootFlags flags, int *fd_out, TtlRootCaps *c
   *fd_out = ttl_steal_fd (&fd);
   return TRUE;
 }
+
+gint64
+ttl_root_now (int root_fd, const TtlRootCaps *caps)
+{
+  ttl_autofd file = -1;
+  struct stat st;
+  char name[64];
+
+  if (caps->tmpfile)
+    file = openat (root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  else
+    {
+      g_snprintf (name, sizeof name, TTL_SCRATCH_PREFIX "clock_%08x", g_random_int ());
+      file = openat (root_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    }
+  if (file < 0 || fstat (file, &st) < 0)
+    return -errno;
+  if (!caps->tmpfile)
+    (void)unlinkat (root_fd, name, 0);
+  return st.st_mtim.tv_sec * TTL_NS_PER_S + st.st_mtim.tv_nsec;
+}

@@ -30,3 +30,7 @@ typedef enum
 /* On success *@fd_out (O_RDONLY | O_DIRECTORY) is the caller's. The error's message says what to do next. */
 gboolean ttl_root_open (const char *path, TtlRootFlags flags, int *fd_out, TtlRootCaps *caps_out,
                         GError **error);
+
+/* The file system's own time: what it stamps a file with that is made now, nanoseconds since the epoch (it may lag by a tick
+ * of the kernel's). -errno when none can be made: -ENOSPC, -EROFS, -EIO. Leaves nothing behind. */
+gint64 ttl_root_now (int root_fd, const TtlRootCaps *caps);

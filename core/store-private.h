@@ -61,6 +61,9 @@ ttl_ns_timespec (gint64 ns)
 /* A new scratch name, unlike any other. */
 void ttl_scratch_name (const char *purpose, TtlName name_out);
 
+/* When the file @st was renewed last: its mtime, by today's clock where that has been set since. */
+gint64 ttl_store_renewed (TtlStore *self, const struct stat *st);
+
 /* The lease of the file @st called @backing: fills ttl and deadline. A claim (symlink) has its bucket's TTL. */
 void ttl_store_lease_of (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                          const struct stat *st, TtlDuration *ttl_out, TtlDeadline *deadline_out);
@@ -81,6 +84,13 @@ int ttl_store_check_writable (TtlStore *self);
  * neither a value nor a claim, and is therefore left alone. */
 int ttl_store_check_place (TtlStore *self, int dir_fd, const char *backing);
 
+/* An expired file that was taken off its name. */
+typedef struct
+{
+  TtlName name;     /* what it is called until it is judged */
+  struct stat seen; /* as it was when it was condemned: the renaming has changed its ctime */
+} TtlCapture;
+
 /* Removes the file called @backing if it has expired (whatever it is: key, scratch or claim), never a live one.
  * 0 when the name is free now, -EBUSY when something live stands there, -errno. The commit lock may be held. */
 int ttl_store_remove_expired (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
@@ -89,9 +99,9 @@ int ttl_store_remove_expired (TtlStore *self, TtlBucket *bucket, int dir_fd, con
  * capture: 0 with the name that it has until judge(), -EBUSY, -ENOENT (the name is free), -errno.
  * judge: 0 when it is gone, -EBUSY when it turned out to be live and is back under its name, -errno (likewise). */
 int ttl_store_capture_expired (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
-                               gint64 now_ns, TtlName captured_out);
+                               gint64 now_ns, TtlCapture *capture_out);
 int ttl_store_judge_captured (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
-                              gint64 now_ns, const char *captured);
+                              gint64 now_ns, const TtlCapture *capture);
 /* Whether @name is one that capture() gives. */
 gboolean ttl_store_is_captured (const char *name);
 /* Removes the file called @backing if it still is @identity. 0, -ENOENT when it is gone or another. */

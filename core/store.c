@@ -82,6 +82,36 @@ lost_root (gpointer data)
   return 0;
 }
 
+/* ---- time ---- */
+
+#define REMOTE_TRUST_NS \
+  (10 * TTL_NS_PER_S) /* for so long another machine's clock is believed to go as ours does */
+#define COARSEST_NS (10 * TTL_NS_PER_MS) /* timestamps that say less are no clock */
+
+static gint64
+file_system_now (gpointer data)
+{
+  const TtlStore *self = data;
+
+  return ttl_root_now (self->root_fd, &self->caps);
+}
+
+static void
+tell_time_by_file_system (TtlStore *self)
+{
+  if (ttl_store_is_read_only (self) || self->caps.granularity_ns > COARSEST_NS)
+    return;
+  ttl_clock_set_reference (self->clock, file_system_now, self,
+                           self->caps.local ? G_MAXINT64 : REMOTE_TRUST_NS);
+}
+
+gint64
+ttl_store_renewed (TtlStore *self, const struct stat *st)
+{
+  return ttl_clock_in_present (self->clock, ttl_timespec_ns (&st->st_mtim),
+                               ttl_timespec_ns (&st->st_ctim));
+}
+
 TtlStore *
 ttl_store_open (const char *path, const TtlStoreOptions *options, GError **error)
 {
@@ -105,6 +135,8 @@ ttl_store_open (const char *path, const TtlStoreOptions *options, GError **error
   self->connection_id = random_id ();
   self->root_fd = root_fd;
   self->root_path = g_canonicalize_filename (path, NULL);
+  if (options->clock == NULL)
+    tell_time_by_file_system (self);
   pthread_mutex_init (&self->lost_lock, NULL);
   self->tree = ttl_tree_new (root_fd, dirs_to_cache ());
   ttl_tree_set_lost (self->tree, lost_root, self);
@@ -145,12 +177,6 @@ ttl_store_close (TtlStore *self)
   pthread_mutex_destroy (&self->lost_lock);
   g_free (self->root_path);
   g_free (self);
-}
-
-const TtlClock *
-ttl_store_clock (const TtlStore *self)
-{
-  return self->clock;
 }
 
 gint64
@@ -278,7 +304,7 @@ ttl_store_lease_of (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *b
     ttl_store_bucket_ttl (self, bucket, ttl_out);
   else if (res < 0)
     *ttl_out = unknown_ttl;
-  *deadline_out = ttl_lease_deadline (ttl_timespec_ns (&st->st_mtim), ttl_out->ns);
+  *deadline_out = ttl_lease_deadline (ttl_store_renewed (self, st), ttl_out->ns);
 }
 
 /* ---- identities and scratch names ---- */

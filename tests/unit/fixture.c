@@ -168,6 +168,12 @@ advance (gint64 by_ns)
   ttl_clock_advance (clock_of_store, by_ns);
 }
 
+void
+step (gint64 by_ns)
+{
+  ttl_clock_set (clock_of_store, now () + by_ns);
+}
+
 /* ---- buckets ---- */
 
 const TtlOwner *

@@ -45,6 +45,8 @@ void put_raw_at (const char *name, const char *value, gint64 mtime);
 /* Of store's clock. */
 gint64 now (void);
 void advance (gint64 by_ns);
+/* The wall clock is set; no time passes. */
+void step (gint64 by_ns);
 
 /* The bucket at that path (made where it is missing), held until the end of the test. */
 TtlBucket *bucket (const char *path);

@@ -37,7 +37,7 @@ Test (reaper, knows_every_key_that_was_put_renamed_linked_or_touched)
 
   assert_is (put_key (root, "a", "v"), 0);
   assert_is (ttl_store_rename (store, root, "a", bucket ("b"), "c", 0, now ()), 0);
-  assert_is (ttl_store_link (store, bucket ("b"), "c", root, "d", now ()), 0);
+  assert_is (ttl_store_link (store, bucket ("b"), "c", root, "d", now (), NULL), 0);
   cr_assert_eq (ttl_reaper_known (store->reaper), 2);
   assert_is (ttl_store_set_attrs (store, root, "d", &touch, now ()), 0);
   advance (TTL + SECOND);
@@ -232,7 +232,7 @@ typedef struct
 {
   char *path, *scratch;
   gint64 live_ns, dead_ns;
-  gboolean (*step) (const char *path, const char *scratch, gint64 live_ns, gint64 dead_ns);
+  gboolean (*renew) (const char *path, const char *scratch, gint64 live_ns, gint64 dead_ns);
   gint stop;
   gboolean failed;
 } Peer;
@@ -243,13 +243,13 @@ be_a_peer (void *data)
   Peer *peer = data;
 
   while (!g_atomic_int_get (&peer->stop) && !peer->failed)
-    peer->failed = !peer->step (peer->path, peer->scratch, peer->live_ns, peer->dead_ns);
+    peer->failed = !peer->renew (peer->path, peer->scratch, peer->live_ns, peer->dead_ns);
   return NULL;
 }
 
-/* The reaper's own thread looks at the key all the time, while the peer does its step over and over. */
+/* The reaper's own thread looks at the key all the time, while the peer does its part over and over. */
 static void
-reap_against (gboolean (*step) (const char *, const char *, gint64, gint64))
+reap_against (gboolean (*renew) (const char *, const char *, gint64, gint64))
 {
   gint64 end_ns = now_ns () + 2 * SECOND;
 
@@ -257,7 +257,7 @@ reap_against (gboolean (*step) (const char *, const char *, gint64, gint64))
                 .scratch = g_build_filename (root_dir (), ".tmp_peer", NULL),
                 .live_ns = now (),
                 .dead_ns = now () - TTL,
-                .step = step };
+                .renew = renew };
   pthread_t thread;
 
   ttl_reaper_start (store->reaper);
@@ -309,3 +309,34 @@ renew_in_place (const char *path, const char *scratch, gint64 live_ns, gint64 de
 }
 
 Test (reaper, never_takes_what_a_peer_renews_at_that_moment) { reap_against (renew_in_place); }
+
+/* ---- steps of the clock ---- */
+
+Test (reaper, removes_nothing_that_has_time_left_when_the_clock_is_set)
+{
+  const gint64 hour = 3600 * TTL_NS_PER_S;
+
+  assert_is (put_key (root, "k", "v"), 0);
+  advance (TTL / 2);
+  step (hour);
+  ttl_reaper_run (store->reaper, now ());
+  assert_key (root, "k", "v");
+  advance (TTL / 2);
+  ttl_reaper_run (store->reaper, now ());
+  cr_assert_not (exists (raw ("k")));
+}
+
+Test (reaper, keeps_nothing_whose_time_is_over_when_the_clock_is_set_back)
+{
+  const gint64 hour = 3600 * TTL_NS_PER_S;
+
+  assert_is (put_key (root, "k", "v"), 0);
+  advance (TTL / 2);
+  step (-hour);
+  ttl_reaper_run (store->reaper, now ());
+  assert_key (root, "k", "v");
+  advance (TTL / 2);
+  assert_no_key (root, "k");
+  ttl_reaper_run (store->reaper, now ());
+  cr_assert_not (exists (raw ("k")));
+}
