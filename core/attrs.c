@@ -187,6 +187,43 @@ target_find (Target *self, TtlStore *store, TtlBucket *bucket, const char *backi
   return 0;
 }
 
+/* A version that somebody has open, whether or not @backing still stands for it. */
+static int
+target_of_open (Target *self, TtlStore *store, TtlBucket *bucket, const char *backing, int fd)
+{
+  int res;
+
+  self->store = store;
+  self->bucket = bucket;
+  self->backing = backing;
+  g_snprintf (self->path, sizeof self->path, "/proc/self/fd/%d", fd);
+  if (fstat (fd, &self->entry.st) < 0)
+    return -errno;
+  res = ttl_bucket_open (bucket, &self->dir);
+  if (res < 0) /* removed, and nothing in it has a lease */
+    return 0;
+  ttl_store_lease_of (store, bucket, ttl_dir_fd (self->dir), backing, &self->entry.st,
+                      &self->entry.ttl, &self->entry.deadline);
+  return 0;
+}
+
+/* Whether the lease that was to be renewed had ended before it was: others may have found the entry absent by then, so
+ * that it must not come back. Looking first and renewing then would leave the time between the two. */
+static gboolean
+came_too_late (const Target *target)
+{
+  return ttl_lease_expired (target->entry.deadline, ttl_store_now (target->store));
+}
+
+static gboolean
+is_replaced (const Target *target)
+{
+  struct stat st;
+
+  return fstatat (ttl_dir_fd (target->dir), target->backing, &st, AT_SYMLINK_NOFOLLOW) == 0
+         && st.st_ino != target->entry.st.st_ino;
+}
+
 static int
 set_times (Target *target, const TtlAttrs *attrs, gint64 now_ns)
 {
@@ -201,10 +238,32 @@ set_times (Target *target, const TtlAttrs *attrs, gint64 now_ns)
     times[1] = ttl_ns_timespec (mtime_ns);
   if (utimensat (AT_FDCWD, target->path, times, 0) < 0)
     return -errno;
-  if (attrs->set_mtime && target->backing != NULL)
-    ttl_reaper_note (target->store->reaper, target->bucket, target->backing,
-                     ttl_lease_deadline (mtime_ns, target->entry.ttl.ns));
+  if (!attrs->set_mtime || target->backing == NULL)
+    return 0;
+  if (came_too_late (target))
+    {
+      times[0].tv_nsec = UTIME_OMIT;
+      times[1] = target->entry.st.st_mtim;
+      (void)utimensat (AT_FDCWD, target->path, times, 0);
+      return is_replaced (target)
+                 ? 0
+                 : -ENOENT; /* renewed, and put over then: in this order it was in time */
+    }
+  ttl_reaper_note (target->store->reaper, target->bucket, target->backing,
+                   ttl_lease_deadline (mtime_ns, target->entry.ttl.ns));
   return 0;
+}
+
+static int
+set_owner_and_mode (const Target *target, const TtlAttrs *attrs)
+{
+  if ((attrs->set_uid || attrs->set_gid)
+      && chown (target->path, attrs->set_uid ? attrs->uid : (uid_t)-1,
+                attrs->set_gid ? attrs->gid : (gid_t)-1)
+             < 0)
+    return -errno;
+  /* After the owner, since a change of owner takes the setuid bit away. */
+  return attrs->set_mode && chmod (target->path, attrs->mode & 07777) < 0 ? -errno : 0;
 }
 
 int
@@ -216,19 +275,35 @@ ttl_store_set_attrs (TtlStore *self, TtlBucket *bucket, const char *backing, con
 
   if (res == 0)
     res = target_find (&target, self, bucket, backing, now_ns);
-  if (res < 0)
-    return res;
-  if ((attrs->set_uid || attrs->set_gid)
-      && chown (target.path, attrs->set_uid ? attrs->uid : (uid_t)-1,
-                attrs->set_gid ? attrs->gid : (gid_t)-1)
-             < 0)
-    return -errno;
-  /* After the owner, since a change of owner takes the setuid bit away. */
-  if (attrs->set_mode && chmod (target.path, attrs->mode & 07777) < 0)
-    return -errno;
-  if (attrs->set_atime || attrs->set_mtime)
-    return set_times (&target, attrs, now_ns);
-  return 0;
+  if (res == 0)
+    res = set_owner_and_mode (&target, attrs);
+  if (res == 0 && (attrs->set_atime || attrs->set_mtime))
+    res = set_times (&target, attrs, now_ns);
+  return res;
+}
+
+int
+ttl_store_set_attrs_of_open (TtlStore *self, TtlBucket *bucket, const char *backing, int fd,
+                             const TtlAttrs *attrs, gint64 now_ns)
+{
+  g_auto (Target) target = TARGET_INIT;
+  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
+  int res = ttl_store_check_writable (self);
+
+  if (res == 0)
+    res = target_of_open (&target, self, bucket, backing, fd);
+  if (res == 0 && attrs->set_mtime && target.entry.st.st_nlink > 0
+      && ttl_lease_expired (target.entry.deadline, now_ns))
+    res = -ENOENT;
+  if (res == 0)
+    res = set_owner_and_mode (&target, attrs);
+  if (attrs->set_atime)
+    times[0] = ttl_ns_timespec (attrs->atime_ns);
+  if (attrs->set_mtime)
+    times[1] = ttl_ns_timespec (attrs->mtime_ns);
+  if (res == 0 && utimensat (AT_FDCWD, target.path, times, 0) < 0)
+    res = -errno;
+  return res;
 }
 
 ssize_t
@@ -255,15 +330,21 @@ ttl_store_get_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, con
 }
 
 static gboolean
+get_own_ttl (const Target *target, TtlDuration *own_out)
+{
+  if (target->backing == NULL)
+    return ttl_settings_get_bucket (target->store->settings, target->bucket, own_out) == 0;
+  return ttl_settings_get_key (target->store->settings, target->bucket, ttl_dir_fd (target->dir),
+                               target->backing, target->entry.st.st_ino, own_out)
+         == 0;
+}
+
+static gboolean
 has_own_ttl (const Target *target)
 {
   TtlDuration own;
 
-  if (target->backing == NULL)
-    return ttl_settings_get_bucket (target->store->settings, target->bucket, &own) == 0;
-  return ttl_settings_get_key (target->store->settings, target->bucket, ttl_dir_fd (target->dir),
-                               target->backing, target->entry.st.st_ino, &own)
-         == 0;
+  return get_own_ttl (target, &own);
 }
 
 ssize_t
@@ -291,16 +372,25 @@ set_own_ttl (Target *target, const TtlDuration *own)
   g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
   TtlStore *store = target->store;
   int dir_fd = ttl_dir_fd (target->dir);
+  TtlDuration old;
+  gboolean had_one;
   int res;
 
   if (target->backing == NULL)
     return ttl_store_set_bucket_ttl (store, target->bucket, own);
   ttl_commit_begin (store->commits, target->bucket, dir_fd, target->backing, TTL_COMMIT_SHARED,
                     &commit);
+  had_one = get_own_ttl (target, &old);
   res = ttl_settings_set_key (store->settings, target->bucket, dir_fd, target->backing,
                               target->entry.st.st_ino, own);
   if (res < 0)
     return res;
+  if (came_too_late (target))
+    {
+      (void)ttl_settings_set_key (store->settings, target->bucket, dir_fd, target->backing,
+                                  target->entry.st.st_ino, had_one ? &old : NULL);
+      return is_replaced (target) ? 0 : -ENOENT;
+    }
   if (own != NULL)
     ttl_store_note_ttl (own);
   ttl_reaper_look (store->reaper, target->bucket, target->backing);

@@ -47,7 +47,8 @@ int ttl_draft_fd (TtlDraft *self);
  * @keep FALSE: the change is a truncation to nothing, so that there is nothing to copy. */
 int ttl_draft_change (TtlDraft *self, gboolean keep, int *fd_out);
 /* Writes at @offset, or, TTL_WRITE_AT_END, behind the end of the content: then what other writers append meanwhile is
- * kept when this is published. Returns the bytes written or -errno. A write that the backing file system refuses, in
+ * kept when this is published (what there is to be kept is decided just before: a lease that ends at that very moment
+ * counts as alive). Returns the bytes written or -errno. A write that the backing file system refuses, in
  * whole or in part, spoils the draft: publishing fails with that errno until the missing bytes have been written or the
  * content has been truncated to nothing. The old value stays, and nothing half-written takes its place. */
 #define TTL_WRITE_AT_END G_GINT64_CONSTANT (-1)

@@ -311,7 +311,7 @@ ttl_store_rename (TtlStore *self, TtlBucket *from_bucket, const char *from_shown
 
 int
 ttl_store_link (TtlStore *self, TtlBucket *from, const char *from_backing, TtlBucket *to,
-                const char *to_shown, gint64 now_ns)
+                const char *to_shown, gint64 now_ns, TtlEntry *linked_out)
 {
   g_autoptr (TtlDir) from_dir = NULL;
   g_autoptr (TtlDir) to_dir = NULL;
@@ -358,6 +358,12 @@ ttl_store_link (TtlStore *self, TtlBucket *from, const char *from_backing, TtlBu
       ttl_autofd fd = openat (ttl_dir_fd (to_dir), backing, O_PATH | O_NOFOLLOW | O_CLOEXEC);
       if (fd >= 0)
         ttl_keeper_own (self->keeper, to, backing, fd);
+    }
+  if (linked_out != NULL)
+    {
+      entry.st.st_nlink++;
+      *linked_out = entry;
+      g_strlcpy (linked_out->backing, backing, sizeof (TtlName));
     }
   return 0;
 }

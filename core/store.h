@@ -12,7 +12,7 @@
  *     renewed or replaced at that very moment survives.
  *
  * Names: @shown is one component as a user of the mount gives it; @backing is a backing name (keyname.h) of a key or of
- * scratch. Times: @now_ns is the caller's one reading of ttl_store_clock(). Results: 0 or -errno. Besides those
+ * scratch. Times: @now_ns is the caller's one reading of ttl_store_now(). Results: 0 or -errno. Besides those
  * named, every verb may return what the backing directory does: -EIO, -EROFS, -EMFILE, -EACCES, -ENOSPC, -EDQUOT, and
  * -ESTALE where the bucket's directory is not where it was; those that are given a @shown name, -EINVAL when it is
  * empty or has a slash in it; those that would change something, -EROFS where the store was opened read-only. */
@@ -56,7 +56,6 @@ TtlStore *ttl_store_open (const char *path, const TtlStoreOptions *options, GErr
 void ttl_store_close (TtlStore *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TtlStore, ttl_store_close)
 
-const TtlClock *ttl_store_clock (const TtlStore *self);
 gint64 ttl_store_now (const TtlStore *self);
 const TtlRootCaps *ttl_store_caps (const TtlStore *self);
 TtlNames ttl_store_names (const TtlStore *self);
@@ -122,9 +121,10 @@ int ttl_store_delete (TtlStore *self, TtlBucket *bucket, const char *backing, gi
  * where something foreign has the name. */
 int ttl_store_rename (TtlStore *self, TtlBucket *from, const char *from_shown, TtlBucket *to,
                       const char *to_shown, unsigned flags, gint64 now_ns);
-/* link(2): one winner among all mounts and peers, decided here. -EEXIST, -ENOENT, -EMLINK, -EPERM. */
+/* link(2): one winner among all mounts and peers, decided here. -EEXIST, -ENOENT, -EMLINK, -EPERM. *@linked_out, which may
+ * be NULL, gets what the new name stands for, also when somebody has removed it again by the time this returns. */
 int ttl_store_link (TtlStore *self, TtlBucket *from, const char *from_backing, TtlBucket *to,
-                    const char *to_shown, gint64 now_ns);
+                    const char *to_shown, gint64 now_ns, TtlEntry *linked_out);
 
 /* ---- attributes of what has a name ---- */
 
@@ -141,6 +141,11 @@ typedef struct
 /* @backing NULL: the bucket itself. */
 int ttl_store_set_attrs (TtlStore *self, TtlBucket *bucket, const char *backing,
                          const TtlAttrs *attrs, gint64 now_ns);
+
+/* The same of the version of @backing that is open as @fd, which may have lost its name since: then they are its own
+ * affair. -ENOENT for a renewal after its lease has ended, while its file still stands. */
+int ttl_store_set_attrs_of_open (TtlStore *self, TtlBucket *bucket, const char *backing, int fd,
+                                 const TtlAttrs *attrs, gint64 now_ns);
 
 /* User xattrs, with the virtual ones (user.ttlfs.ttl, .remaining, .expires). @backing NULL: the bucket itself.
  * get, list: the length, also when @size is 0; -ERANGE when @size is too small; -ENODATA; -ENOTSUP for a name space

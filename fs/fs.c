@@ -177,53 +177,85 @@ ttl_fs_backing (TtlFs *self, TtlBucket *bucket, const char *name, TtlName backin
   return ttl_keyname_from_shown (ttl_store_names (self->store), name, backing_out);
 }
 
-/* The thread has been sent back from an OPEN for writing: it gets a draft node of its own, which starts from its process's
- * unpublished draft, if there is one, and from the published version otherwise. */
-static TtlNode *
-redeem_intent (TtlFs *self, TtlBucket *bucket, const char *backing, pid_t tid, gint64 now_ns,
-               struct stat *st_out)
+/* What @name stands for to thread @tid: its process's unpublished draft, or what is published. *@own_out is the draft's
+ * node, counting one more lookup, or NULL, and then *@entry_out is filled. */
+static int
+find (TtlFs *self, TtlBucket *bucket, const char *name, const char *backing, pid_t tid,
+      gint64 now_ns, TtlNode **own_out, TtlEntry *entry_out)
 {
-  TtlNode *node = ttl_nodes_redeem (self->nodes, bucket, backing, tid);
-  g_autoptr (TtlNode) own = NULL;
-  g_autoptr (TtlWriter) origin = NULL;
-  TtlEntry entry;
-  int res;
+  g_autoptr (TtlNode) own = ttl_nodes_find_own_draft (self->nodes, bucket, backing, tid);
 
-  if (node == NULL)
-    return NULL;
-  own = ttl_nodes_find_own_draft (self->nodes, bucket, backing, tid);
+  if (own != NULL && stat_draft (own, &entry_out->st) == 0)
+    {
+      entry_out->kind = TTL_ENTRY_KEY;
+      *own_out = g_steal_pointer (&own);
+      return 0;
+    }
   if (own != NULL)
-    {
-      ttl_nodes_forget (self->nodes, ttl_node_id (own), 1);
-      origin = ttl_node_dup_writer (own);
-      res = stat_draft (own, st_out);
-    }
-  else
-    {
-      res = ttl_store_stat (self->store, bucket, backing, now_ns, &entry);
-      *st_out = entry.st;
-    }
-  if (res == 0)
-    {
-      ttl_node_set_origin (node, st_out, origin);
-      return node;
-    }
-  /* The intent stays: the kernel may look twice, and by then somebody may have made the key again. */
-  ttl_nodes_forget (self->nodes, ttl_node_id (node), 1);
-  ttl_node_unpin (node);
-  return NULL;
+    ttl_nodes_forget (self->nodes, ttl_node_id (own), 1);
+  return ttl_store_lookup (self->store, bucket, name, now_ns, entry_out);
 }
 
 static TtlNode *
-find_own_draft (TtlFs *self, TtlBucket *bucket, const char *backing, pid_t tid, struct stat *st_out)
+value_node (TtlFs *self, TtlBucket *bucket, const char *backing, const struct stat *st, pid_t tid)
 {
-  TtlNode *node = ttl_nodes_find_own_draft (self->nodes, bucket, backing, tid);
+  return tid > 0 ? ttl_nodes_ensure_value (self->nodes, bucket, backing, st)
+                 : ttl_nodes_add_private (self->nodes, bucket, backing, st);
+}
 
-  if (node == NULL || stat_draft (node, st_out) == 0)
-    return node;
-  ttl_nodes_forget (self->nodes, ttl_node_id (node), 1);
-  ttl_node_unpin (node);
-  return NULL;
+void
+ttl_fs_tell_key (TtlFs *self, TtlBucket *bucket, const char *backing, const struct stat *st,
+                 pid_t tid, struct fuse_entry_param *entry_out)
+{
+  g_autoptr (TtlNode) node = value_node (self, bucket, backing, st, tid);
+
+  *entry_out = (struct fuse_entry_param){ .ino = ttl_node_id (node), .attr = *st };
+}
+
+void
+ttl_fs_tell_bucket (TtlFs *self, TtlBucket *bucket, mode_t mode, struct fuse_entry_param *entry_out)
+{
+  g_autoptr (TtlNode) node = ttl_nodes_ensure_bucket (self->nodes, bucket);
+
+  *entry_out = (struct fuse_entry_param){ .ino = ttl_node_id (node) };
+  if (ttl_store_stat_bucket (self->store, bucket, &entry_out->attr) < 0)
+    entry_out->attr
+        = (struct stat){ .st_ino = ttl_bucket_id (bucket), .st_mode = S_IFDIR | (mode & 07777) };
+}
+
+/* The node that thread @tid is given for what was found. One that has been sent back from an OPEN for writing gets a draft
+ * node of its own, which starts from its process's unpublished draft, if there is one, and from the published version
+ * otherwise: the one that was found, and was looked for once, since by a second look it may have gone and come back.
+ * While nothing is found the intent stays: the kernel may look twice. */
+static TtlNode *
+give_key_node (TtlFs *self, TtlBucket *bucket, const char *backing, pid_t tid, TtlNode *own,
+               const TtlEntry *entry)
+{
+  TtlNode *node = ttl_nodes_redeem (self->nodes, bucket, backing, tid);
+  g_autoptr (TtlWriter) origin = NULL;
+
+  if (node != NULL)
+    {
+      origin = own != NULL ? ttl_node_dup_writer (own) : NULL;
+      ttl_node_set_origin (node, &entry->st, origin);
+      if (own != NULL)
+        ttl_nodes_forget (self->nodes, ttl_node_id (own), 1);
+      return node;
+    }
+  if (own != NULL)
+    return own;
+  return value_node (self, bucket, entry->backing, &entry->st, tid);
+}
+
+static int
+give_bucket_node (TtlFs *self, TtlBucket *bucket, const char *name, TtlNode **node_out)
+{
+  g_autoptr (TtlBucket) child = NULL;
+  int res = ttl_bucket_get_child (bucket, name, &child);
+
+  if (res == 0)
+    *node_out = ttl_nodes_ensure_bucket (self->nodes, child);
+  return res;
 }
 
 int
@@ -231,34 +263,27 @@ ttl_fs_lookup (TtlFs *self, TtlBucket *bucket, const char *name, pid_t tid, gint
                struct fuse_entry_param *entry_out)
 {
   g_autoptr (TtlNode) node = NULL;
-  g_autoptr (TtlBucket) child = NULL;
+  TtlNode *own = NULL;
   TtlName backing;
   TtlEntry entry;
   int res = ttl_fs_backing (self, bucket, name, backing);
 
   *entry_out = (struct fuse_entry_param){ 0 };
-  if (res == 0)
-    node = redeem_intent (self, bucket, backing, tid, now_ns, &entry_out->attr);
-  if (res == 0 && node == NULL)
-    node = find_own_draft (self, bucket, backing, tid, &entry_out->attr);
-  if (node == NULL)
+  if (res < 0) /* no key can be called so, but a bucket may be */
+    res = ttl_store_lookup (self->store, bucket, name, now_ns, &entry);
+  else
+    res = find (self, bucket, name, backing, tid, now_ns, &own, &entry);
+  if (res == 0 && entry.kind == TTL_ENTRY_BUCKET)
+    res = give_bucket_node (self, bucket, name, &node);
+  else if (res == 0)
     {
-      res = ttl_store_lookup (self->store, bucket, name, now_ns, &entry);
-      if (res < 0)
-        return res;
-      if (entry.kind == TTL_ENTRY_BUCKET)
-        {
-          res = ttl_bucket_get_child (bucket, name, &child);
-          if (res < 0)
-            return res;
-          node = ttl_nodes_ensure_bucket (self->nodes, child);
-        }
-      else if (tid > 0)
-        node = ttl_nodes_ensure_value (self->nodes, bucket, entry.backing, &entry.st);
-      else
-        node = ttl_nodes_add_private (self->nodes, bucket, entry.backing, &entry.st);
-      entry_out->attr = entry.st;
+      node = give_key_node (self, bucket, backing, tid, own, &entry);
+      if (node != own && own != NULL)
+        ttl_node_unpin (own);
     }
+  if (res < 0)
+    return res;
+  entry_out->attr = entry.st;
   entry_out->ino = ttl_node_id (node);
   return 0;
 }

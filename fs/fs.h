@@ -67,6 +67,12 @@ int ttl_fs_stat (TtlFs *self, TtlNode *node, gint64 now_ns, struct stat *st_out)
 int ttl_fs_lookup (TtlFs *self, TtlBucket *bucket, const char *name, pid_t tid, gint64 now_ns,
                    struct fuse_entry_param *entry_out);
 
+/* Tells the kernel of a key or bucket that this request has just made: it is made even if somebody has removed it since. */
+void ttl_fs_tell_key (TtlFs *self, TtlBucket *bucket, const char *backing, const struct stat *st,
+                      pid_t tid, struct fuse_entry_param *entry_out);
+void ttl_fs_tell_bucket (TtlFs *self, TtlBucket *bucket, mode_t mode,
+                         struct fuse_entry_param *entry_out);
+
 /* The backing name of a key called @name. -EPERM for the reserved name, -ENAMETOOLONG. */
 int ttl_fs_backing (TtlFs *self, TtlBucket *bucket, const char *name, TtlName backing_out);
 

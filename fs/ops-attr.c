@@ -86,26 +86,6 @@ truncate_key (TtlFs *fs, TtlBucket *bucket, const char *backing, const TtlOwner 
   return res < 0 ? res : ttl_draft_publish (draft, TTL_PUBLISH_LAST);
 }
 
-/* A version that has lost its name, open for reading: its attributes are its own affair. */
-static int
-set_on_fd (int fd, const TtlAttrs *attrs)
-{
-  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
-
-  if ((attrs->set_uid || attrs->set_gid)
-      && fchown (fd, attrs->set_uid ? attrs->uid : (uid_t)-1,
-                 attrs->set_gid ? attrs->gid : (gid_t)-1)
-             < 0)
-    return -errno;
-  if (attrs->set_mode && fchmod (fd, attrs->mode & 07777) < 0)
-    return -errno;
-  if (attrs->set_atime)
-    times[0] = (struct timespec){ attrs->atime_ns / TTL_NS_PER_S, attrs->atime_ns % TTL_NS_PER_S };
-  if (attrs->set_mtime)
-    times[1] = (struct timespec){ attrs->mtime_ns / TTL_NS_PER_S, attrs->mtime_ns % TTL_NS_PER_S };
-  return futimens (fd, times) < 0 ? -errno : 0;
-}
-
 /* By a path: what has the name now is changed, whatever it was when the path was looked up. Only where the name is gone,
  * or stands for another version than the one that somebody has open, are attributes set on what is open. */
 static int
@@ -123,7 +103,7 @@ set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, const TtlAttrs *a
   else if (res < 0 || !ttl_node_bind (node, &entry.st))
     fd = ttl_node_dup_fd (node);
   if (fd >= 0)
-    return set_on_fd (fd, attrs);
+    return ttl_store_set_attrs_of_open (fs->store, bucket, backing, fd, attrs, now_ns);
   return res == 0 && is_anything_set (attrs)
              ? ttl_store_set_attrs (fs->store, bucket, backing, attrs, now_ns)
              : res;

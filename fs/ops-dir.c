@@ -53,7 +53,7 @@ op_mkdir (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
     return;
   res = ttl_store_mkdir (fs->store, bucket, name, &owner, ttl_store_now (fs->store), &made);
   if (res == 0)
-    res = ttl_fs_lookup (fs, bucket, name, ttl_fs_caller (req), ttl_store_now (fs->store), &entry);
+    ttl_fs_tell_bucket (fs, made, mode, &entry);
   ttl_reply_entry (req, res, &entry);
 }
 
@@ -76,10 +76,10 @@ op_symlink (fuse_req_t req, const char *link G_GNUC_UNUSED, fuse_ino_t parent G_
 
 /* An empty value, published at once. */
 static int
-make_key (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, gint64 now_ns)
+make_key (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, gint64 now_ns,
+          TtlName backing, struct stat *st_out)
 {
   g_autoptr (TtlDraft) draft = NULL;
-  TtlName backing;
   TtlEntry there;
   int res = ttl_fs_backing (fs, bucket, name, backing);
 
@@ -87,7 +87,9 @@ make_key (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner,
     res = -EEXIST;
   if (res == 0)
     res = ttl_draft_open (fs->store, bucket, backing, O_CREAT | O_TRUNC, owner, now_ns, &draft);
-  return res < 0 ? res : ttl_draft_publish (draft, TTL_PUBLISH_CREATE | TTL_PUBLISH_LAST);
+  if (res == 0)
+    res = ttl_draft_publish (draft, TTL_PUBLISH_CREATE | TTL_PUBLISH_LAST);
+  return res < 0 ? res : ttl_draft_stat (draft, st_out);
 }
 
 void
@@ -99,13 +101,15 @@ op_mknod (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
   const TtlOwner owner = ttl_fs_owner (req, mode);
   const gint64 now_ns = ttl_store_now (fs->store);
   struct fuse_entry_param entry = { 0 };
+  TtlName backing;
+  struct stat st;
   int res;
 
   if (bucket == NULL)
     return;
-  res = S_ISREG (mode) ? make_key (fs, bucket, name, &owner, now_ns) : -EPERM;
+  res = S_ISREG (mode) ? make_key (fs, bucket, name, &owner, now_ns, backing, &st) : -EPERM;
   if (res == 0)
-    res = ttl_fs_lookup (fs, bucket, name, ttl_fs_caller (req), now_ns, &entry);
+    ttl_fs_tell_key (fs, bucket, backing, &st, ttl_fs_caller (req), &entry);
   ttl_reply_entry (req, res, &entry);
 }
 
@@ -248,6 +252,7 @@ op_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newna
   const gint64 now_ns = ttl_store_now (fs->store);
   const pid_t tid = ttl_fs_caller (req);
   struct fuse_entry_param entry = { 0 };
+  TtlEntry linked;
   TtlName backing;
   int res;
 
@@ -258,9 +263,9 @@ op_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newna
             ? -EPERM
             : publish_own_drafts (fs, from, backing, tid, now_ns);
   if (res == 0)
-    res = ttl_store_link (fs->store, from, backing, to, newname, now_ns);
+    res = ttl_store_link (fs->store, from, backing, to, newname, now_ns, &linked);
   if (res == 0)
-    res = ttl_fs_lookup (fs, to, newname, tid, now_ns, &entry);
+    ttl_fs_tell_key (fs, to, linked.backing, &linked.st, tid, &entry);
   ttl_reply_entry (req, res, &entry);
 }
 

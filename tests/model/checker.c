@@ -119,7 +119,7 @@ expire (const Search *self, State *state)
     return FALSE;
   state->now = MAX (state->now, deadline (self, state->mtime_from));
   state->life = DEAD;
-  state->mtime_from = state->mtime_to = 0;
+  state->mtime_from = 0; /* mtime_to still tells by when it had ended */
   return TRUE;
 }
 
@@ -164,14 +164,23 @@ put (Search *self, const Op *op, State state, Outcomes *out)
 }
 
 static void
-append (Search *self, const Op *op, State state, Outcomes *out)
+add_append (Search *self, const Op *op, State state, guint32 rest, Outcomes *out)
 {
-  guint32 rest = state.life == LIVE ? state.value : NOTHING;
-
-  if (state.life == LIVE && !see_alive (self, &state))
-    return;
   state = written (op, state, value_with (self->values, rest, op->token));
   come_out (out, &state);
+}
+
+/* It finds out what there is, writes that and its own, and gives it the name: where the lease ends in between, others see
+ * nothing for a moment, and then the whole. */
+static void
+append (Search *self, const Op *op, State state, Outcomes *out)
+{
+  if (state.life != LIVE)
+    add_append (self, op, state, NOTHING, out);
+  else if (see_alive (self, &state))
+    add_append (self, op, state, state.value, out);
+  if (state.life == DEAD && state.mtime_to != 0 && state.mtime_to >= op->invoked_ns - self->ttl)
+    add_append (self, op, state, state.value, out);
 }
 
 /* The name was free: no value, no claim. */

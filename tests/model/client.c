@@ -220,7 +220,9 @@ name_scratch (const Work *work)
   op = begin (work, work->step->verb, work->step->key);
   op->token = work->step->token;
   finish (op, give_name (work));
-  if (op->result == OP_ABSENT)
+  if (op->result == OP_ABSENT && work->client->plan->ttl_ns == HISTORY_INF)
+    wrong (op, "its scratch is missing");
+  else if (op->result == OP_ABSENT)
     forget (work, op);
   else
     renewed (work, op);
@@ -240,11 +242,25 @@ delete_key (const Work *work)
   finish (op, unlink (work->path));
 }
 
+/* When the lease of what is open ends; 0 when that cannot be told. */
+static gint64
+deadline_of (const Work *work, int fd)
+{
+  const gint64 ttl_ns = work->client->plan->ttl_ns;
+  struct stat st;
+
+  if (fstat (fd, &st) < 0)
+    return 0;
+  return ttl_ns == HISTORY_INF ? G_MAXINT64
+                               : st.st_mtim.tv_sec * SECOND + st.st_mtim.tv_nsec + ttl_ns;
+}
+
 static void
 touch (const Work *work)
 {
   Op *op = begin (work, OP_TOUCH, work->step->key);
   ttl_autofd fd = -1;
+  gint64 deadline_ns;
 
   if (work->step->how == BY_NAME)
     {
@@ -252,7 +268,7 @@ touch (const Work *work)
       renewed (work, op);
       return;
     }
-  /* A descriptor may be of a version that is no longer the key's: then who knows. */
+  /* A descriptor may be of a version that is no longer the key's, or whose lease ends under our hands: then who knows. */
   fd = open (work->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0 && errno == ELOOP)
     errno = ENOENT;
@@ -261,13 +277,14 @@ touch (const Work *work)
       finish (op, fd);
       return;
     }
+  deadline_ns = deadline_of (work, fd);
   finish (op, futimens (fd, NULL));
   if (op->result == OP_DONE)
     {
       struct stat mine, named;
 
       if (fstat (fd, &mine) < 0 || lstat (work->path, &named) < 0 || mine.st_ino != named.st_ino
-          || work->door != OP_RAW)
+          || work->door != OP_RAW || op->returned_ns >= deadline_ns)
         op->result = OP_UNSURE;
       op->returned_ns = now_ns ();
     }

@@ -314,7 +314,7 @@ Test (draft, has_one_winner_with_o_excl)
 
   assert_is (open_result ("k", O_CREAT | O_EXCL), -EEXIST);
   assert_is (put_key (root, "a", "v"), 0);
-  assert_is (ttl_store_link (store, root, "a", root, "k", now ()), -EEXIST);
+  assert_is (ttl_store_link (store, root, "a", root, "k", now (), NULL), -EEXIST);
   assert_is (ttl_store_rename (store, root, "a", root, "k", RENAME_NOREPLACE, now ()), -EEXIST);
   assert_errno (link (raw ("a"), raw ("k")), EEXIST);
   assert_errno (open (raw ("k"), O_CREAT | O_EXCL | O_WRONLY, 0644), EEXIST);

@@ -299,7 +299,7 @@ Test (owned, is_what_was_renamed_or_linked_from_scratch)
   assert_is (put_key (root, ".tmp_a", "v"), 0);
   assert_is (put_key (root, ".tmp_b", "v"), 0);
   assert_is (ttl_store_rename (store, root, ".tmp_a", root, "a", 0, now ()), 0);
-  assert_is (ttl_store_link (store, root, ".tmp_b", root, "b", now ()), 0);
+  assert_is (ttl_store_link (store, root, ".tmp_b", root, "b", now (), NULL), 0);
   assert_is (ttl_store_delete (store, root, ".tmp_b", now ()), 0);
   live_through (3 * TTL);
   cr_assert_str_eq (names_in (root), "a b ");

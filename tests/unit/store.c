@@ -1,6 +1,8 @@
 /* What every verb of store.h promises of names, leases and errors. */
 #include "fixture.h"
 
+#include "cleanup.h"
+
 #include <stdio.h>
 #include <sys/xattr.h>
 
@@ -135,7 +137,7 @@ Test (store, reserves_a_name_at_the_root_alone)
   assert_is (lookup (root, ".ttlfs", &entry), -ENOENT);
   assert_is (ttl_store_mkdir (store, root, ".ttlfs", owner (), now (), &made), -EPERM);
   assert_is (rename_to (root, "k", root, ".ttlfs", 0), -EPERM);
-  assert_is (ttl_store_link (store, root, "k", root, ".ttlfs", now ()), -EPERM);
+  assert_is (ttl_store_link (store, root, "k", root, ".ttlfs", now (), NULL), -EPERM);
   assert_is (rename_to (root, "k", in, ".ttlfs", 0), 0);
   assert_key (in, ".ttlfs", "v");
 }
@@ -187,7 +189,7 @@ Test (store, has_no_key_for_any_verb_from_its_deadline_on)
   assert_is (ttl_store_open_value (store, root, "k", now (), &fd, &entry), -ENOENT);
   cr_assert_str_eq (names_in (root), "");
   assert_is (rename_to (root, "k", root, "l", 0), -ENOENT);
-  assert_is (ttl_store_link (store, root, "k", root, "l", now ()), -ENOENT);
+  assert_is (ttl_store_link (store, root, "k", root, "l", now (), NULL), -ENOENT);
   assert_is (ttl_store_set_attrs (store, root, "k", &touch, now ()), -ENOENT);
   assert_is (ttl_store_get_xattr (store, root, "k", TTL_XATTR, value, sizeof value, now ()),
              -ENOENT);
@@ -735,7 +737,7 @@ Test (store, renames_a_key_to_itself)
 Test (store, does_nothing_for_two_names_of_one_file)
 {
   assert_is (put_key (root, "a", "v"), 0);
-  assert_is (ttl_store_link (store, root, "a", root, "b", now ()), 0);
+  assert_is (ttl_store_link (store, root, "a", root, "b", now (), NULL), 0);
   assert_is (rename_to (root, "a", root, "b", 0), 0);
   cr_assert_str_eq (names_in (root), "a b ");
 }
@@ -809,7 +811,7 @@ Test (store, never_moves_anything_outside_of_a_bucket)
   bucket ("b/c");
   assert_is (rename_to (in, "c", in, "../c", 0), -EINVAL);
   assert_is (rename_to (in, "k", in, "../k", 0), -EINVAL);
-  assert_is (ttl_store_link (store, in, "k", in, "../k", now ()), -EINVAL);
+  assert_is (ttl_store_link (store, in, "k", in, "../k", now (), NULL), -EINVAL);
   assert_is (rename_to (in, "..", root, "d", 0), -ENOENT);
 }
 
@@ -881,7 +883,7 @@ Test (store, renames_a_bucket_where_a_key_has_expired)
 Test (store, links_a_second_key)
 {
   assert_is (put_key (root, "a", "v"), 0);
-  assert_is (ttl_store_link (store, root, "a", bucket ("b"), "c-d", now ()), 0);
+  assert_is (ttl_store_link (store, root, "a", bucket ("b"), "c-d", now (), NULL), 0);
   assert_key (bucket ("b"), "c-d", "v");
   assert_is (ttl_store_delete (store, root, "a", now ()), 0);
   assert_key (bucket ("b"), "c-d", "v");
@@ -893,10 +895,10 @@ Test (store, links_nothing_over_what_is_there)
   assert_is (put_key (root, "k", "old"), 0);
   assert_is (set_attr ("k", TTL_XATTR, "1h", 0), 0);
   bucket ("b");
-  assert_is (ttl_store_link (store, root, "a", root, "k", now ()), -EEXIST);
-  assert_is (ttl_store_link (store, root, "a", root, "b", now ()), -EEXIST);
-  assert_is (ttl_store_link (store, root, "none", root, "c", now ()), -ENOENT);
-  assert_is (ttl_store_link (store, root, "b", root, "c", now ()), -ENOENT);
+  assert_is (ttl_store_link (store, root, "a", root, "k", now (), NULL), -EEXIST);
+  assert_is (ttl_store_link (store, root, "a", root, "b", now (), NULL), -EEXIST);
+  assert_is (ttl_store_link (store, root, "none", root, "c", now (), NULL), -ENOENT);
+  assert_is (ttl_store_link (store, root, "b", root, "c", now (), NULL), -ENOENT);
   cr_assert_str_eq (ttl_of (root, "k"), "1h");
 }
 
@@ -905,7 +907,7 @@ Test (store, links_where_a_key_has_expired)
   assert_is (put_key (root, "k", "old"), 0);
   advance (TTL);
   assert_is (put_key (root, "a", "new"), 0);
-  assert_is (ttl_store_link (store, root, "a", root, "k", now ()), 0);
+  assert_is (ttl_store_link (store, root, "a", root, "k", now (), NULL), 0);
   assert_key (root, "k", "new");
 }
 
@@ -913,7 +915,7 @@ Test (store, publishes_scratch_that_is_linked_to_a_key)
 {
   assert_is (put_key (root, ".tmp_k", "v"), 0);
   advance (TTL - 1);
-  assert_is (ttl_store_link (store, root, ".tmp_k", root, "k", now ()), 0);
+  assert_is (ttl_store_link (store, root, ".tmp_k", root, "k", now (), NULL), 0);
   assert_is (ttl_store_delete (store, root, ".tmp_k", now ()), 0);
   advance (TTL - 1);
   assert_key (root, "k", "v");
@@ -960,7 +962,7 @@ Test (store, changes_nothing_when_it_is_read_only)
   assert_is (make_bucket (root, "c"), -EROFS);
   assert_is (remove_bucket (root, "b"), -EROFS);
   assert_is (rename_to (root, "k", root, "l", 0), -EROFS);
-  assert_is (ttl_store_link (store, root, "k", root, "l", now ()), -EROFS);
+  assert_is (ttl_store_link (store, root, "k", root, "l", now (), NULL), -EROFS);
   assert_is (ttl_store_set_attrs (store, root, "k", &attrs, now ()), -EROFS);
   assert_is (set_attr ("k", TTL_XATTR, "1h", 0), -EROFS);
   assert_is (ttl_store_remove_xattr (store, root, "k", "user.a", now ()), -EROFS);
@@ -970,4 +972,49 @@ Test (store, changes_nothing_when_it_is_read_only)
   ttl_reaper_rescan (store->reaper, root);
   (void)ttl_reaper_run (store->reaper, now ());
   cr_assert (exists (raw ("k")));
+}
+
+/* ---- what is open ---- */
+
+Test (store, renews_no_version_whose_lease_has_ended_through_a_descriptor)
+{
+  TtlAttrs attrs = { .set_mtime = TRUE };
+  ttl_autofd fd = -1;
+
+  assert_is (put_key (root, "k", "v"), 0);
+  fd = open (raw ("k"), O_RDONLY | O_CLOEXEC);
+  advance (TTL - 1);
+  attrs.mtime_ns = now ();
+  assert_is (ttl_store_set_attrs_of_open (store, root, "k", fd, &attrs, now ()), 0);
+  advance (TTL);
+  attrs.mtime_ns = now ();
+  assert_is (ttl_store_set_attrs_of_open (store, root, "k", fd, &attrs, now ()), -ENOENT);
+  assert_no_key (root, "k");
+}
+
+Test (store, sets_what_you_like_on_a_version_that_has_lost_its_name)
+{
+  const TtlAttrs attrs = { .set_mtime = TRUE, .mtime_ns = -1, .set_mode = TRUE, .mode = 0600 };
+  ttl_autofd fd = -1;
+  struct stat st;
+
+  assert_is (put_key (root, "k", "v"), 0);
+  fd = open (raw ("k"), O_RDONLY | O_CLOEXEC);
+  assert_is (ttl_store_delete (store, root, "k", now ()), 0);
+  advance (TTL);
+  assert_is (ttl_store_set_attrs_of_open (store, root, "k", fd, &attrs, now ()), 0);
+  assert_ok (fstat (fd, &st));
+  cr_expect_eq (st.st_mode & 07777, 0600);
+  cr_expect_eq (ttl_timespec_ns (&st.st_mtim), -1);
+}
+
+Test (store, tells_what_was_linked)
+{
+  TtlEntry linked;
+
+  assert_is (put_key (root, "a", "v"), 0);
+  assert_is (ttl_store_link (store, root, "a", root, "b", now (), &linked), 0);
+  cr_expect_str_eq (linked.backing, "b");
+  cr_expect_eq (linked.st.st_size, 1);
+  cr_expect_eq (linked.st.st_nlink, 2);
 }
