@@ -4,6 +4,7 @@
 #include "cleanup.h"
 #include "keeper.h"
 #include "reaper.h"
+#include "revision.h"
 #include "store-private.h"
 
 #include <fcntl.h>
@@ -23,6 +24,8 @@ ttl_xattr_kind (const char *name)
   return strcmp (name, "ttl") == 0         ? TTL_XATTR_TTL
          : strcmp (name, "remaining") == 0 ? TTL_XATTR_REMAINING
          : strcmp (name, "expires") == 0   ? TTL_XATTR_EXPIRES
+         : strcmp (name, "revision") == 0  ? TTL_XATTR_REVISION
+         : strcmp (name, "if-match") == 0  ? TTL_XATTR_IF_MATCH
                                            : TTL_XATTR_RESERVED;
 }
 
@@ -73,6 +76,8 @@ ttl_xattr_virtual (TtlXattrKind kind, const TtlDuration *ttl, TtlDeadline deadli
       when = deadline == TTL_DEADLINE_NEVER ? g_strdup ("inf") : rfc3339 (deadline);
       return give_text (when, value_out, size);
     case TTL_XATTR_PLAIN:
+    case TTL_XATTR_REVISION:
+    case TTL_XATTR_IF_MATCH:
     case TTL_XATTR_RESERVED:
     case TTL_XATTR_FOREIGN:
       break;
@@ -207,10 +212,10 @@ target_of_open (Target *self, TtlStore *store, TtlBucket *bucket, const char *ba
   return 0;
 }
 
-/* Whether the lease that was to be renewed had ended before it was: others may have found the entry absent by then, so
- * that it must not come back. Looking first and renewing then would leave the time between the two. */
+/* Whether the lease that is to be renewed has ended: others may have found the entry absent by now, so that it must not come
+ * back. Asked right before the renewal, and right after it, which is then taken back: no call does both in one step. */
 static gboolean
-came_too_late (const Target *target)
+comes_too_late (const Target *target)
 {
   return ttl_lease_expired (target->entry.deadline, ttl_store_now (target->store));
 }
@@ -228,6 +233,7 @@ static int
 set_times (Target *target, const TtlAttrs *attrs, gint64 now_ns)
 {
   struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
+  const gboolean renews = attrs->set_mtime && target->backing != NULL;
   gint64 mtime_ns = attrs->mtime_ns;
 
   if (target->backing != NULL)
@@ -236,11 +242,13 @@ set_times (Target *target, const TtlAttrs *attrs, gint64 now_ns)
     times[0] = ttl_ns_timespec (attrs->atime_ns);
   if (attrs->set_mtime)
     times[1] = ttl_ns_timespec (mtime_ns);
+  if (renews && comes_too_late (target))
+    return is_replaced (target) ? 0 : -ENOENT;
   if (utimensat (AT_FDCWD, target->path, times, 0) < 0)
     return -errno;
-  if (!attrs->set_mtime || target->backing == NULL)
+  if (!renews)
     return 0;
-  if (came_too_late (target))
+  if (comes_too_late (target))
     {
       times[0].tv_nsec = UTIME_OMIT;
       times[1] = target->entry.st.st_mtim;
@@ -312,6 +320,7 @@ ttl_store_get_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, con
 {
   g_auto (Target) target = TARGET_INIT;
   TtlXattrKind kind = ttl_xattr_kind (name);
+  TtlRevision revision;
   ssize_t res = target_find (&target, self, bucket, backing, now_ns);
 
   if (res < 0)
@@ -325,6 +334,11 @@ ttl_store_get_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, con
     }
   if (backing == NULL && kind != TTL_XATTR_TTL)
     return -ENODATA;
+  if (kind == TTL_XATTR_REVISION)
+    {
+      res = ttl_revision_of_fd (target.fd, revision);
+      return res < 0 ? res : give_text (revision, value_out, size);
+    }
   return ttl_xattr_virtual (kind, &target.entry.ttl, target.entry.deadline, now_ns, value_out,
                             size);
 }
@@ -381,11 +395,13 @@ set_own_ttl (Target *target, const TtlDuration *own)
   ttl_commit_begin (store->commits, target->bucket, dir_fd, target->backing, TTL_COMMIT_SHARED,
                     &commit);
   had_one = get_own_ttl (target, &old);
+  if (comes_too_late (target))
+    return is_replaced (target) ? 0 : -ENOENT;
   res = ttl_settings_set_key (store->settings, target->bucket, dir_fd, target->backing,
                               target->entry.st.st_ino, own);
   if (res < 0)
     return res;
-  if (came_too_late (target))
+  if (comes_too_late (target))
     {
       (void)ttl_settings_set_key (store->settings, target->bucket, dir_fd, target->backing,
                                   target->entry.st.st_ino, had_one ? &old : NULL);
@@ -425,8 +441,11 @@ ttl_store_set_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, con
       return set_own_ttl (&target, &own);
     case TTL_XATTR_FOREIGN:
       return -ENOTSUP;
+    case TTL_XATTR_IF_MATCH:
+      return -EBADF; /* a condition is a draft's */
     case TTL_XATTR_REMAINING:
     case TTL_XATTR_EXPIRES:
+    case TTL_XATTR_REVISION:
     case TTL_XATTR_RESERVED:
       break;
     }
@@ -452,8 +471,11 @@ ttl_store_remove_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, 
       return set_own_ttl (&target, NULL);
     case TTL_XATTR_FOREIGN:
       return -ENOTSUP;
+    case TTL_XATTR_IF_MATCH:
+      return -ENODATA;
     case TTL_XATTR_REMAINING:
     case TTL_XATTR_EXPIRES:
+    case TTL_XATTR_REVISION:
     case TTL_XATTR_RESERVED:
       break;
     }

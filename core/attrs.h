@@ -14,6 +14,8 @@ typedef enum
   TTL_XATTR_TTL,       /* user.ttlfs.ttl */
   TTL_XATTR_REMAINING, /* user.ttlfs.remaining, read-only */
   TTL_XATTR_EXPIRES,   /* user.ttlfs.expires, read-only */
+  TTL_XATTR_REVISION,  /* user.ttlfs.revision, read-only; see revision.h */
+  TTL_XATTR_IF_MATCH,  /* user.ttlfs.if-match, of a draft alone; see draft.h */
   TTL_XATTR_RESERVED,  /* any other user.ttlfs.*: not there, and nobody may set it */
   TTL_XATTR_FOREIGN,   /* another name space */
 } TtlXattrKind;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "draft.h"
+#include "revision.h"
 #include "store-private.h"
 
 struct TtlDraft /* guarded by the description's owner, but for the two atomics */
@@ -33,6 +34,8 @@ struct TtlDraft /* guarded by the description's owner, but for the two atomics *
   gint64 mtime_ns;
   TtlDuration ttl;        /* ns == 0: removed */
   GHashTable *xattrs_set; /* set of names; NULL while empty */
+
+  TtlRevision if_match; /* what the next publication must replace; "": anything */
 
   TtlName claim;        /* what our claim on the name points to, or "" */
   guint64 claim_hold;   /* the claim is renewed, and so is ... */

@@ -257,22 +257,29 @@ check_name (TtlDraft *self)
   return res;
 }
 
-int
-ttl_draft_open (TtlStore *store, TtlBucket *bucket, const char *backing, int flags,
-                const TtlOwner *owner, gint64 now_ns, TtlDraft **draft_out)
+static TtlDraft *
+new_draft (TtlStore *store, TtlBucket *bucket, const char *backing, int flags)
 {
-  g_autoptr (TtlDraft) self = g_new0 (TtlDraft, 1);
-  int res;
+  TtlDraft *self = g_new0 (TtlDraft, 1);
 
   self->store = store;
   self->bucket = ttl_bucket_ref (bucket);
   g_strlcpy (self->backing, backing, sizeof (TtlName));
-  self->owner = *owner;
-  self->writer = owner->uid;
   self->append = (flags & O_APPEND) != 0;
   self->base_fd = self->own_fd = -1;
   self->append_from = -1;
+  return self;
+}
 
+int
+ttl_draft_open (TtlStore *store, TtlBucket *bucket, const char *backing, int flags,
+                const TtlOwner *owner, gint64 now_ns, TtlDraft **draft_out)
+{
+  g_autoptr (TtlDraft) self = new_draft (store, bucket, backing, flags);
+  int res;
+
+  self->owner = *owner;
+  self->writer = owner->uid;
   res = ttl_store_check_writable (store);
   if (res == 0)
     res = check_name (self);
@@ -321,18 +328,12 @@ copy_base (TtlDraft *self, TtlDraft *other)
 int
 ttl_draft_open_like (TtlDraft *other, int flags, TtlDraft **draft_out)
 {
-  g_autoptr (TtlDraft) self = g_new0 (TtlDraft, 1);
+  g_autoptr (TtlDraft) self = new_draft (other->store, other->bucket, other->backing, flags);
   struct stat st;
   int res = 0;
 
-  self->store = other->store;
-  self->bucket = ttl_bucket_ref (other->bucket);
-  g_strlcpy (self->backing, other->backing, sizeof (TtlName));
   self->owner = other->owner;
   self->writer = other->writer;
-  self->append = (flags & O_APPEND) != 0;
-  self->base_fd = self->own_fd = -1;
-  self->append_from = -1;
   self->base_ttl = other->ttl_set ? other->ttl : other->base_ttl;
 
   if (fstat (ttl_draft_fd (other), &st) < 0)
@@ -344,6 +345,32 @@ ttl_draft_open_like (TtlDraft *other, int flags, TtlDraft **draft_out)
   self->base.st_uid = st.st_uid;
   self->base.st_gid = st.st_gid;
   if (res == 0 && flags & O_TRUNC)
+    res = begin (self, FALSE);
+  if (res < 0)
+    return res;
+  *draft_out = g_steal_pointer (&self);
+  return 0;
+}
+
+int
+ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing, int fd_take,
+                        int flags, TtlDraft **draft_out)
+{
+  ttl_autofd fd = fd_take;
+  g_autoptr (TtlDraft) self = NULL;
+  struct stat st;
+  int res = ttl_store_check_writable (store);
+
+  if (res == 0 && fstat (fd, &st) < 0)
+    res = -errno;
+  if (res < 0)
+    return res;
+  self = new_draft (store, bucket, backing, flags);
+  self->owner = (TtlOwner){ .uid = st.st_uid, .gid = st.st_gid, .mode = st.st_mode & 07777 };
+  self->writer = st.st_uid;
+  self->base = st;
+  self->base_fd = ttl_steal_fd (&fd);
+  if (flags & O_TRUNC)
     res = begin (self, FALSE);
   if (res < 0)
     return res;
@@ -693,6 +720,24 @@ set_ttl (TtlDraft *self, const TtlDuration *own, gint64 now_ns)
   return res;
 }
 
+static int
+set_condition (TtlDraft *self, const char *value, gsize size, int flags)
+{
+  if (size != TTL_REVISION_LEN)
+    return -EINVAL;
+  for (gsize i = 0; i < size; i++)
+    if (!g_ascii_isxdigit (value[i]) || g_ascii_isupper (value[i]))
+      return -EINVAL;
+  if (flags & XATTR_CREATE && self->if_match[0] != '\0')
+    return -EEXIST;
+  if (flags & XATTR_REPLACE && self->if_match[0] == '\0')
+    return -ENODATA;
+  memcpy (self->if_match, value, size);
+  self->if_match[size] = '\0';
+  self->touched |= self->own_fd >= 0; /* the close is to tell */
+  return 0;
+}
+
 int
 ttl_draft_set_xattr (TtlDraft *self, const char *name, const void *value, gsize size, int flags,
                      gint64 now_ns)
@@ -716,10 +761,13 @@ ttl_draft_set_xattr (TtlDraft *self, const char *name, const void *value, gsize 
       if (res == 0 && flags & XATTR_REPLACE && !has_own_ttl (self))
         res = -ENODATA;
       return res < 0 ? res : set_ttl (self, &own, now_ns);
+    case TTL_XATTR_IF_MATCH:
+      return set_condition (self, value, size, flags);
     case TTL_XATTR_FOREIGN:
       return -ENOTSUP;
     case TTL_XATTR_REMAINING:
     case TTL_XATTR_EXPIRES:
+    case TTL_XATTR_REVISION:
     case TTL_XATTR_RESERVED:
       break;
     }
@@ -735,6 +783,13 @@ ttl_draft_remove_xattr (TtlDraft *self, const char *name, gint64 now_ns)
     return -ENOTSUP;
   if (kind == TTL_XATTR_TTL)
     return has_own_ttl (self) ? set_ttl (self, NULL, now_ns) : -ENODATA;
+  if (kind == TTL_XATTR_IF_MATCH)
+    {
+      gboolean had_one = self->if_match[0] != '\0';
+
+      self->if_match[0] = '\0';
+      return had_one ? 0 : -ENODATA;
+    }
   if (kind != TTL_XATTR_PLAIN)
     return -EPERM;
   open_by_name (self);
@@ -745,9 +800,16 @@ ttl_draft_remove_xattr (TtlDraft *self, const char *name, gint64 now_ns)
   return 0;
 }
 
+static ssize_t
+give_text (const char *text, void *value_out, gsize size)
+{
+  return ttl_xattr_give (text, strlen (text), value_out, size);
+}
+
 ssize_t
 ttl_draft_get_xattr (TtlDraft *self, const char *name, void *value_out, gsize size, gint64 now_ns)
 {
+  TtlRevision revision;
   TtlXattrKind kind = ttl_xattr_kind (name);
   const TtlDuration *own = self->ttl_set ? &self->ttl : &self->base_ttl;
   TtlDuration ttl;
@@ -760,6 +822,15 @@ ttl_draft_get_xattr (TtlDraft *self, const char *name, void *value_out, gsize si
     {
       res = fgetxattr (ttl_draft_fd (self), name, value_out, size);
       return res < 0 ? -errno : res;
+    }
+  if (kind == TTL_XATTR_IF_MATCH)
+    return self->if_match[0] != '\0' ? give_text (self->if_match, value_out, size) : -ENODATA;
+  if (kind == TTL_XATTR_REVISION)
+    {
+      if (self->base_fd < 0)
+        return -ENODATA;
+      res = ttl_revision_of_fd (self->base_fd, revision);
+      return res < 0 ? res : give_text (revision, value_out, size);
     }
   if (own->ns != 0)
     ttl = *own;

@@ -24,6 +24,10 @@ int ttl_draft_open (TtlStore *store, TtlBucket *bucket, const char *backing, int
 /* Another description of the same key that starts from @other's unpublished content, as if that had been written in
  * place. @flags: O_TRUNC, O_APPEND. */
 int ttl_draft_open_like (TtlDraft *other, int flags, TtlDraft **draft_out);
+/* Opens for writing the version that @fd, which is taken also on failure, is open on: it had the name @backing when it was
+ * looked up and has lost it since. What is published is a put after that. @flags: O_TRUNC, O_APPEND. */
+int ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing, int fd_take,
+                            int flags, TtlDraft **draft_out);
 /* Who writes, if not the owner that open() was given: root may keep a setuid bit over a write, others may not. */
 void ttl_draft_set_writer (TtlDraft *self, uid_t uid);
 /* Drops what is unpublished, the claim and the hold. */
@@ -66,6 +70,11 @@ void ttl_draft_refresh (TtlDraft *self, gint64 now_ns);
 int ttl_draft_stat (TtlDraft *self, struct stat *st_out);
 /* Sets attributes on the draft, or on the version in place while clean. mtime as in store.h. */
 int ttl_draft_set_attrs (TtlDraft *self, const TtlAttrs *attrs, gint64 now_ns);
+/* As in store.h. user.ttlfs.revision is that of the version that the description started from or published last (-ENODATA:
+ * none). user.ttlfs.if-match (-EINVAL: not of a revision's form) makes the next publication conditional: it replaces the
+ * version of that revision and no other, under the exclusive commit lock, and against peers, who take none, by letting
+ * the two files change places and looking at what came out. Otherwise publish() gives -ESTALE, drops what is
+ * unpublished and keeps the condition. */
 int ttl_draft_set_xattr (TtlDraft *self, const char *name, const void *value, gsize size, int flags,
                          gint64 now_ns);
 int ttl_draft_remove_xattr (TtlDraft *self, const char *name, gint64 now_ns);

@@ -214,11 +214,96 @@ replace (TtlDraft *self, int dir_fd)
   return res;
 }
 
+/* Whether the draft may replace what was found: never when there is nothing. */
+static int
+check_condition (TtlDraft *self, const Current *current)
+{
+  TtlRevision revision;
+  int res;
+
+  if (self->if_match[0] == '\0')
+    return 0;
+  if (!current->live)
+    return -ESTALE;
+  res = ttl_revision_of_name (current->dir_fd, self->backing, revision);
+  if (res < 0)
+    return res == -ENOENT ? -ESTALE : res;
+  return strcmp (revision, self->if_match) == 0 ? 0 : -ESTALE;
+}
+
+static ino_t
+inode_of (int dir_fd, const char *name)
+{
+  struct stat st;
+
+  return fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
+}
+
+/* The private file has changed places with something that it was not to replace: a peer, who takes no locks, was quicker. That
+ * gets the name back; or else what a peer has put there since, whose turn it is then. @scratch is a name to be rid of. */
+static void
+give_back (TtlDraft *self, int dir_fd, const char *scratch)
+{
+  struct stat mine = { 0 };
+  ino_t placed, aside = inode_of (dir_fd, scratch);
+
+  (void)fstat (self->own_fd, &mine);
+  placed = mine.st_ino;
+  for (int attempt = 0; attempt < 64; attempt++)
+    {
+      ino_t found;
+
+      if (renameat2 (dir_fd, scratch, dir_fd, self->backing, RENAME_EXCHANGE) < 0)
+        break; /* deleted meanwhile: so be it */
+      found = inode_of (dir_fd, scratch);
+      if (found == placed)
+        break;
+      placed = aside;
+      aside = found;
+    }
+  (void)unlinkat (dir_fd, scratch, 0);
+}
+
+/* Replaces the version that if_match names, and no other. Between the check and a plain rename a peer could put a value, which
+ * would be lost; so the two files change places, and what came out is looked at. */
+static int
+replace_matching (TtlDraft *self, int dir_fd)
+{
+  TtlRevision revision;
+  TtlName scratch;
+  int res = 0;
+
+  g_strlcpy (scratch, self->scratch, sizeof scratch);
+  if (scratch[0] == '\0')
+    {
+      ttl_scratch_name ("", scratch);
+      res = link_own (self, dir_fd, scratch);
+    }
+  if (res < 0)
+    return res;
+  if (renameat2 (dir_fd, scratch, dir_fd, self->backing, RENAME_EXCHANGE) < 0)
+    {
+      res = errno == ENOENT ? -ESTALE : -errno;
+      if (res == -EINVAL || res == -ENOSYS) /* cannot change places here */
+        res = renameat (dir_fd, scratch, dir_fd, self->backing) < 0 ? -errno : 0;
+      if (res < 0 && self->scratch[0] == '\0')
+        (void)unlinkat (dir_fd, scratch, 0);
+      return res;
+    }
+  if (ttl_revision_of_name (dir_fd, scratch, revision) == 0
+      && strcmp (revision, self->if_match) == 0)
+    return unlinkat (dir_fd, scratch, 0) < 0 && errno != ENOENT ? -errno : 0;
+  give_back (self, dir_fd, scratch);
+  return -ESTALE;
+}
+
 static int
 place (TtlDraft *self, TtlPublishFlags flags, const Current *current, gint64 now_ns)
 {
   int res = -EEXIST;
 
+  if (self->if_match[0] != '\0')
+    return replace_matching (self, current->dir_fd);
   if (flags & TTL_PUBLISH_CREATE)
     {
       res = ttl_store_remove_expired (self->store, self->bucket, current->dir_fd, self->backing,
@@ -256,6 +341,7 @@ settle (TtlDraft *self, TtlPublishFlags flags)
   self->touched = FALSE;
   self->published = TRUE;
   self->append_from = -1;
+  self->if_match[0] = '\0'; /* it was for this once */
   ttl_draft_reset_set (self);
   g_atomic_int_set (&self->dirty, FALSE);
 
@@ -287,9 +373,13 @@ publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd)
   int res;
 
   ttl_commit_begin (self->store->commits, self->bucket, dir_fd, self->backing,
-                    self->append_from >= 0 ? TTL_COMMIT_EXCLUSIVE : TTL_COMMIT_SHARED, &commit);
+                    self->append_from >= 0 || self->if_match[0] != '\0' ? TTL_COMMIT_EXCLUSIVE
+                                                                        : TTL_COMMIT_SHARED,
+                    &commit);
   now_ns = ttl_store_now (self->store);
   res = find_current (self, now_ns, &current);
+  if (res == 0)
+    res = check_condition (self, &current);
   if (res == 0)
     res = rebase_append (self, &current);
   if (res == 0)
@@ -353,6 +443,8 @@ ttl_draft_publish (TtlDraft *self, TtlPublishFlags flags)
       res = prepare (self, flags);
       if (res == 0)
         res = publish_own (self, flags, ttl_dir_fd (dir));
+      if (res == -ESTALE && self->if_match[0] != '\0')
+        ttl_draft_discard (self); /* told now, and not tried again at the last close */
     }
   if (res < 0 || !(flags & TTL_PUBLISH_SYNC))
     return res;

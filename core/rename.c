@@ -5,6 +5,7 @@
 #include "cleanup.h"
 #include "keeper.h"
 #include "reaper.h"
+#include "revision.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -81,6 +82,8 @@ rename_key (TtlStore *self, End *from, End *to, unsigned flags, gint64 now_ns)
   if (res < 0)
     return res;
   replaced = inode_of (to_fd, b);
+  if (from->entry.kind == TTL_ENTRY_KEY)
+    ttl_revision_renew (from_fd, a);
   ttl_settings_copy_key (self->settings, from->bucket, a, to->bucket, b, from->entry.st.st_ino);
   if (flags & RENAME_NOREPLACE)
     {
@@ -229,6 +232,8 @@ exchange_keys (TtlStore *self, End *from, End *to, gint64 now_ns)
     return res;
   a_ino = from->entry.st.st_ino;
   b_ino = to->entry.st.st_ino;
+  ttl_revision_renew (from_fd, a);
+  ttl_revision_renew (to_fd, b);
   ttl_settings_copy_key (self->settings, from->bucket, a, to->bucket, b, a_ino);
   ttl_settings_copy_key (self->settings, to->bucket, b, from->bucket, a, b_ino);
   res = exchange_names (from, to);
@@ -344,6 +349,8 @@ ttl_store_link (TtlStore *self, TtlBucket *from, const char *from_backing, TtlBu
       && ttl_keyname_kind (self->options.names, backing) == TTL_NAME_KEY
       && (res = renew_now (ttl_dir_fd (from_dir), from_backing, now_ns)) < 0)
     return res;
+  if (entry.kind == TTL_ENTRY_KEY)
+    ttl_revision_renew (ttl_dir_fd (from_dir), from_backing);
   ttl_settings_copy_key (self->settings, from, from_backing, to, backing, entry.st.st_ino);
   if (linkat (ttl_dir_fd (from_dir), from_backing, ttl_dir_fd (to_dir), backing, 0) < 0)
     {

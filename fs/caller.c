@@ -24,16 +24,29 @@ read_proc (pid_t tid, const char *file, char *buffer, gsize size)
   return len;
 }
 
-pid_t
-ttl_caller_process (pid_t tid)
+/* @field with the newline before it and the colon. */
+static pid_t
+read_status (pid_t tid, const char *field)
 {
   char text[1024];
   const char *line;
 
   if (tid <= 0 || read_proc (tid, "status", text, sizeof text) < 0)
     return 0;
-  line = strstr (text, "\nTgid:");
-  return line != NULL ? (pid_t)atoi (line + strlen ("\nTgid:")) : 0;
+  line = strstr (text, field);
+  return line != NULL ? (pid_t)atoi (line + strlen (field)) : 0;
+}
+
+pid_t
+ttl_caller_process (pid_t tid)
+{
+  return read_status (tid, "\nTgid:");
+}
+
+pid_t
+ttl_caller_parent (pid_t pid)
+{
+  return read_status (pid, "\nPPid:");
 }
 
 gboolean

@@ -19,4 +19,7 @@ gboolean ttl_caller_is_sibling (pid_t tid, pid_t other);
  * decision, and what it left is half a value. FALSE for exit() with any status, and when it cannot be known. */
 gboolean ttl_caller_is_killed (pid_t tid);
 
+/* The process that started process @pid; 0 when that is not visible. */
+pid_t ttl_caller_parent (pid_t pid);
+
 gboolean ttl_caller_exists (pid_t tid);

@@ -177,22 +177,32 @@ ttl_fs_backing (TtlFs *self, TtlBucket *bucket, const char *name, TtlName backin
   return ttl_keyname_from_shown (ttl_store_names (self->store), name, backing_out);
 }
 
+/* A node that was not told to the kernel after all. */
+static void
+drop_node (TtlFs *self, TtlNode *node)
+{
+  const guint64 id = ttl_node_id (node);
+
+  ttl_node_unpin (node);
+  ttl_nodes_forget (self->nodes, id, 1);
+}
+
 /* What @name stands for to thread @tid: its process's unpublished draft, or what is published. *@own_out is the draft's
  * node, counting one more lookup, or NULL, and then *@entry_out is filled. */
 static int
 find (TtlFs *self, TtlBucket *bucket, const char *name, const char *backing, pid_t tid,
       gint64 now_ns, TtlNode **own_out, TtlEntry *entry_out)
 {
-  g_autoptr (TtlNode) own = ttl_nodes_find_own_draft (self->nodes, bucket, backing, tid);
+  TtlNode *own = ttl_nodes_find_own_draft (self->nodes, bucket, backing, tid);
 
   if (own != NULL && stat_draft (own, &entry_out->st) == 0)
     {
       entry_out->kind = TTL_ENTRY_KEY;
-      *own_out = g_steal_pointer (&own);
+      *own_out = own;
       return 0;
     }
   if (own != NULL)
-    ttl_nodes_forget (self->nodes, ttl_node_id (own), 1);
+    drop_node (self, own);
   return ttl_store_lookup (self->store, bucket, name, now_ns, entry_out);
 }
 
@@ -223,28 +233,45 @@ ttl_fs_tell_bucket (TtlFs *self, TtlBucket *bucket, mode_t mode, struct fuse_ent
         = (struct stat){ .st_ino = ttl_bucket_id (bucket), .st_mode = S_IFDIR | (mode & 07777) };
 }
 
-/* The node that thread @tid is given for what was found. One that has been sent back from an OPEN for writing gets a draft
- * node of its own, which starts from its process's unpublished draft, if there is one, and from the published version
- * otherwise: the one that was found, and was looked for once, since by a second look it may have gone and come back.
- * While nothing is found the intent stays: the kernel may look twice. */
-static TtlNode *
-give_key_node (TtlFs *self, TtlBucket *bucket, const char *backing, pid_t tid, TtlNode *own,
-               const TtlEntry *entry)
+/* A draft node on its way to its OPEN starts from its process's unpublished draft, @own, if there is one, and otherwise
+ * from the published version, which is opened now: by the time of the OPEN it may have lost its name. */
+static int
+set_origin (TtlFs *self, TtlNode *node, TtlBucket *bucket, const char *backing, TtlNode *own,
+            gint64 now_ns, TtlEntry *entry)
+{
+  g_autoptr (TtlWriter) writer = own != NULL ? ttl_node_dup_writer (own) : NULL;
+  int fd = -1;
+  int res
+      = own == NULL ? ttl_store_open_value (self->store, bucket, backing, now_ns, &fd, entry) : 0;
+
+  if (res < 0 && res != -EACCES) /* what is not for us to read may be written all the same */
+    return res;
+  ttl_node_set_origin (node, &entry->st, writer, fd);
+  return 0;
+}
+
+/* The node that thread @tid is given for what was found: a draft node of its own when it has been sent back from an OPEN for
+ * writing. -ENOENT when what was found has gone; then the intent stays, as the kernel may look twice. */
+static int
+give_key_node (TtlFs *self, TtlBucket *bucket, const char *backing, pid_t tid, gint64 now_ns,
+               TtlNode *own, TtlEntry *entry, TtlNode **node_out)
 {
   TtlNode *node = ttl_nodes_redeem (self->nodes, bucket, backing, tid);
-  g_autoptr (TtlWriter) origin = NULL;
+  int res = 0;
 
-  if (node != NULL)
+  if (node == NULL)
+    *node_out = own != NULL ? own : value_node (self, bucket, entry->backing, &entry->st, tid);
+  else
     {
-      origin = own != NULL ? ttl_node_dup_writer (own) : NULL;
-      ttl_node_set_origin (node, &entry->st, origin);
+      res = set_origin (self, node, bucket, backing, own, now_ns, entry);
       if (own != NULL)
-        ttl_nodes_forget (self->nodes, ttl_node_id (own), 1);
-      return node;
+        drop_node (self, own);
+      if (res == 0)
+        *node_out = node;
+      else
+        drop_node (self, node);
     }
-  if (own != NULL)
-    return own;
-  return value_node (self, bucket, entry->backing, &entry->st, tid);
+  return res;
 }
 
 static int
@@ -276,11 +303,7 @@ ttl_fs_lookup (TtlFs *self, TtlBucket *bucket, const char *name, pid_t tid, gint
   if (res == 0 && entry.kind == TTL_ENTRY_BUCKET)
     res = give_bucket_node (self, bucket, name, &node);
   else if (res == 0)
-    {
-      node = give_key_node (self, bucket, backing, tid, own, &entry);
-      if (node != own && own != NULL)
-        ttl_node_unpin (own);
-    }
+    res = give_key_node (self, bucket, backing, tid, now_ns, own, &entry, &node);
   if (res < 0)
     return res;
   entry_out->attr = entry.st;

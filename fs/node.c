@@ -37,7 +37,8 @@ struct TtlNode
 
   TtlWriter *writer; /* draft: owns a reference; NULL before its OPEN and after the last close */
   TtlWriter *
-      origin; /* draft, before its OPEN: what it starts from; owns a reference; `version` is its attributes */
+      origin; /* draft, before its OPEN: what it starts from; owns a reference; `seen` is its attributes */
+  int origin_fd; /* likewise: the version that it starts from; -1 for none */
 };
 
 typedef struct
@@ -98,6 +99,7 @@ node_free (gpointer data)
   g_clear_pointer (&node->fds, g_array_unref);
   g_clear_pointer (&node->writer, ttl_writer_unref);
   g_clear_pointer (&node->origin, ttl_writer_unref);
+  ttl_clear_fd (&node->origin_fd);
   ttl_bucket_unref (node->bucket);
   g_free (node->backing);
   g_free (node);
@@ -110,6 +112,7 @@ add_locked (TtlNodes *self, TtlNodeKind kind, TtlBucket *bucket, const char *bac
 
   node->table = self;
   node->id = self->prefix | ++self->next;
+  node->origin_fd = -1;
   node->kind = (gint)kind;
   node->bucket = ttl_bucket_ref (bucket);
   node->backing = g_strdup (backing);
@@ -593,8 +596,9 @@ ttl_node_convert (TtlNode *node)
 }
 
 void
-ttl_node_set_origin (TtlNode *node, const struct stat *st, TtlWriter *writer)
+ttl_node_set_origin (TtlNode *node, const struct stat *st, TtlWriter *writer, int fd_take)
 {
+  ttl_autofd old_fd = -1;
   TtlWriter *old;
 
   {
@@ -602,6 +606,8 @@ ttl_node_set_origin (TtlNode *node, const struct stat *st, TtlWriter *writer)
     node->seen = *st;
     old = node->origin;
     node->origin = writer != NULL ? ttl_writer_ref (writer) : NULL;
+    old_fd = node->origin_fd;
+    node->origin_fd = fd_take;
   }
   if (old != NULL)
     ttl_writer_unref (old);
@@ -614,6 +620,14 @@ ttl_node_dup_origin (TtlNode *node, struct stat *st_out)
 
   *st_out = node->seen;
   return node->origin != NULL ? ttl_writer_ref (node->origin) : NULL;
+}
+
+int
+ttl_node_take_origin_fd (TtlNode *node)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  return ttl_steal_fd (&node->origin_fd);
 }
 
 void

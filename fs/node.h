@@ -103,9 +103,10 @@ gboolean ttl_node_convert (TtlNode *node);
  * NULL without such an intent. */
 TtlNode *ttl_nodes_redeem (TtlNodes *self, TtlBucket *bucket, const char *backing, pid_t tid);
 /* What a draft node on its way to its OPEN says of itself, and the draft of the same process that it starts from, a
- * reference, or NULL. */
-void ttl_node_set_origin (TtlNode *node, const struct stat *st, TtlWriter *writer);
+ * reference, or NULL; without one, a descriptor of the published version that was found, or -1. */
+void ttl_node_set_origin (TtlNode *node, const struct stat *st, TtlWriter *writer, int fd_take);
 TtlWriter *ttl_node_dup_origin (TtlNode *node, struct stat *st_out);
+int ttl_node_take_origin_fd (TtlNode *node); /* the caller's from then on */
 /* The thread's OPEN has been answered for good. */
 void ttl_nodes_fulfil (TtlNodes *self, pid_t tid);
 

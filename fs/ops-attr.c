@@ -2,6 +2,8 @@
 #define G_LOG_DOMAIN "ttlfs"
 #include "fs.h"
 
+#include "attrs.h"
+#include "caller.h"
 #include "cleanup.h"
 #include "log.h"
 #include "reply.h"
@@ -201,6 +203,36 @@ find_place (fuse_req_t req, fuse_ino_t ino, Place *place)
   return TRUE;
 }
 
+#define ANCESTORS_MAX 64
+
+/* setfattr(1) is a child of the shell that has the key open: a condition that is set by a path is for the drafts of that key
+ * that the caller, or else the nearest of its ancestors, has open. NULL: none has. */
+static TtlWriter *
+dup_writer_of_ancestor (GPtrArray *writers, pid_t tid)
+{
+  for (int i = 0; tid > 0 && i < ANCESTORS_MAX; i++, tid = ttl_caller_parent (tid))
+    {
+      pid_t process = 0;
+
+      for (guint j = writers->len; j > 0; j--)
+        if (ttl_writer_is_of (g_ptr_array_index (writers, j - 1), tid, &process))
+          return ttl_writer_ref (g_ptr_array_index (writers, j - 1));
+    }
+  return NULL;
+}
+
+static void
+find_conditional_writer (fuse_req_t req, Place *place, const char *name)
+{
+  g_autoptr (GPtrArray) writers = NULL;
+
+  if (strcmp (name, TTL_XATTR_PREFIX "if-match") != 0 || place->writer != NULL
+      || place->backing == NULL)
+    return;
+  writers = ttl_nodes_dup_writers (ttl_fs_of (req)->nodes, place->bucket, place->backing);
+  place->writer = dup_writer_of_ancestor (writers, ttl_fs_caller (req));
+}
+
 static ssize_t
 get_xattr (const Place *place, const char *name, void *value, size_t size)
 {
@@ -228,6 +260,7 @@ op_getxattr (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     }
   if (!find_place (req, ino, &place))
     return;
+  find_conditional_writer (req, &place, name);
   value = g_malloc (size);
   ttl_reply_xattr (req, get_xattr (&place, name, value, size), value, size);
 }
@@ -272,8 +305,10 @@ op_setxattr (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value
 {
   g_auto (Place) place = { 0 };
 
-  if (find_place (req, ino, &place))
-    ttl_reply (req, set_xattr (&place, name, value, size, flags));
+  if (!find_place (req, ino, &place))
+    return;
+  find_conditional_writer (req, &place, name);
+  ttl_reply (req, set_xattr (&place, name, value, size, flags));
 }
 
 static int
@@ -293,6 +328,8 @@ op_removexattr (fuse_req_t req, fuse_ino_t ino, const char *name)
 {
   g_auto (Place) place = { 0 };
 
-  if (find_place (req, ino, &place))
-    ttl_reply (req, remove_xattr (&place, name));
+  if (!find_place (req, ino, &place))
+    return;
+  find_conditional_writer (req, &place, name);
+  ttl_reply (req, remove_xattr (&place, name));
 }

@@ -50,39 +50,48 @@ open_writer (TtlFs *fs, TtlNode *node, TtlWriter *writer, pid_t tid, struct fuse
   return ttl_handle_new_writer (node, writer, fi->flags, tid, locks_of (fs, node));
 }
 
+/* What a draft node on its way to its OPEN starts from: its process's draft, or the published version. The version that the
+ * LOOKUP saw may have lost its name since. This open came before that, then: it goes on with what it saw, and whatever it
+ * publishes is a put after the removal. */
+static int
+open_origin (TtlFs *fs, TtlNode *node, TtlBucket *bucket, const char *backing, int flags,
+             gint64 now_ns, TtlDraft **draft_out)
+{
+  struct stat st;
+  g_autoptr (TtlWriter) origin = ttl_node_dup_origin (node, &st);
+  ttl_autofd fd = ttl_node_take_origin_fd (node);
+  TtlOwner maker = { .uid = st.st_uid, .gid = st.st_gid, .mode = st.st_mode & 07777 };
+  int res;
+
+  if (origin != NULL)
+    {
+      TTL_LOCKED (&origin->lock);
+      return ttl_draft_open_like (origin->draft, flags, draft_out);
+    }
+  res = ttl_draft_open (fs->store, bucket, backing, fd < 0 ? flags | O_CREAT : flags, &maker,
+                        now_ns, draft_out);
+  if (res == -ENOENT && fd >= 0)
+    res = ttl_draft_open_version (fs->store, bucket, backing, ttl_steal_fd (&fd), flags, draft_out);
+  return res;
+}
+
 static int
 new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t tid,
             TtlWriter **writer_out)
 {
   TtlName backing;
   g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
-  g_autoptr (TtlWriter) origin = NULL;
-  TtlOwner maker = *owner;
+  const gboolean has_origin = ttl_node_kind (node) == TTL_NODE_DRAFT;
+  const gint64 now_ns = ttl_store_now (fs->store);
   TtlDraft *draft;
-  struct stat st;
-  int res;
+  int res = has_origin ? open_origin (fs, node, bucket, backing, flags, now_ns, &draft)
+                       : ttl_draft_open (fs->store, bucket, backing, flags, owner, now_ns, &draft);
 
-  if (ttl_node_kind (node) == TTL_NODE_DRAFT)
-    {
-      /* The version that the LOOKUP saw may have been removed since. This open came before that, then: it goes on with
-       * what it saw, and whatever it publishes is a put after the removal. */
-      origin = ttl_node_dup_origin (node, &st);
-      maker = (TtlOwner){ .uid = st.st_uid, .gid = st.st_gid, .mode = st.st_mode & 07777 };
-      flags |= O_CREAT;
-    }
-  if (origin != NULL)
-    {
-      TTL_LOCKED (&origin->lock);
-      res = ttl_draft_open_like (origin->draft, flags, &draft);
-    }
-  else
-    res = ttl_draft_open (fs->store, bucket, backing, flags, &maker, ttl_store_now (fs->store),
-                          &draft);
   if (res < 0)
     return res;
   ttl_draft_set_writer (draft, owner->uid);
   *writer_out = ttl_writer_new (draft, tid);
-  if (ttl_node_kind (node) == TTL_NODE_DRAFT)
+  if (has_origin)
     ttl_node_set_writer (node, *writer_out);
   return 0;
 }

@@ -183,6 +183,23 @@ append (Search *self, const Op *op, State state, Outcomes *out)
     add_append (self, op, state, state.value, out);
 }
 
+/* As with an append, the lease may end between the look and the rename. */
+static void
+replace_version (Search *self, const Op *op, State state, Outcomes *out)
+{
+  const gboolean is_it = state.value == self->read[op - self->ops];
+  const gboolean just_ended
+      = state.life == DEAD && state.mtime_to != 0 && state.mtime_to >= op->invoked_ns - self->ttl;
+
+  if (op->result == OP_STALE)
+    {
+      if (state.life != LIVE || !is_it)
+        come_out (out, &state);
+    }
+  else if (is_it && (just_ended || see_alive (self, &state)))
+    add_append (self, op, state, NOTHING, out);
+}
+
 /* The name was free: no value, no claim. */
 static void
 take_name (Search *self, const Op *op, State state, Outcomes *out)
@@ -298,6 +315,9 @@ apply (Search *self, const Op *op, State state, Outcomes *out)
     case OP_PUT:
     case OP_PUBLISH:
       put (self, op, state, out);
+      return;
+    case OP_REPLACE:
+      replace_version (self, op, state, out);
       return;
     case OP_APPEND:
       append (self, op, state, out);

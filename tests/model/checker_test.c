@@ -91,6 +91,17 @@ verdict (gint64 ttl_ns)
 #define assert_good(ttl) cr_assert_eq (verdict (ttl), CHECK_LINEARIZABLE)
 #define assert_bad(ttl) cr_assert_eq (verdict (ttl), CHECK_WRONG)
 
+/* @read: the token of the version that it may replace. */
+static void
+replace (gint64 from, gint64 to, int read, int token, OpResult result)
+{
+  Op *op = add (OP_REPLACE, from, to, result);
+
+  op->token = token;
+  op->tokens[0] = (gint16)read;
+  op->n_tokens = 1;
+}
+
 /* ---- without leases ---- */
 
 Test (checker, accepts_nothing_at_all) { assert_good (FOREVER); }
@@ -561,4 +572,61 @@ Test (tokens, that_are_torn_or_mixed_are_noticed)
   memset (other + 500, 0, 100);
   cr_assert_eq (tokens_read (other, token_size (token), read), -1);
   cr_assert_eq (tokens_read ("", 0, read), 0);
+}
+
+/* ---- conditional puts ---- */
+
+Test (checker, accepts_a_replacement_of_what_was_read)
+{
+  put (0, 10, 1);
+  replace (20, 30, 1, 2, OP_DONE);
+  get (40, 50, 2, 0);
+  assert_good (FOREVER);
+}
+
+Test (checker, refuses_a_replacement_of_something_else)
+{
+  put (0, 10, 1);
+  put (12, 14, 3);
+  replace (20, 30, 1, 2, OP_DONE);
+  assert_bad (FOREVER);
+}
+
+Test (checker, refuses_two_replacements_of_one_version)
+{
+  put (0, 10, 1);
+  replace (20, 30, 1, 2, OP_DONE);
+  replace (20, 30, 1, 3, OP_DONE);
+  assert_bad (FOREVER);
+}
+
+Test (checker, accepts_that_one_of_two_replacements_is_stale)
+{
+  put (0, 10, 1);
+  replace (20, 30, 1, 2, OP_DONE);
+  replace (20, 30, 1, 3, OP_STALE);
+  get (40, 50, 2, 0);
+  assert_good (FOREVER);
+}
+
+Test (checker, refuses_a_replacement_that_is_stale_without_a_reason)
+{
+  put (0, 10, 1);
+  replace (20, 30, 1, 2, OP_STALE);
+  assert_bad (FOREVER);
+}
+
+Test (checker, refuses_a_replacement_that_creates)
+{
+  put (0, 10, 1);
+  add (OP_DELETE, 12, 14, OP_DONE);
+  replace (20, 30, 1, 2, OP_DONE);
+  assert_bad (FOREVER);
+}
+
+Test (checker, refuses_a_replacement_long_after_the_lease)
+{
+  put (0, 10, 1);
+  replace (1100, 1110, 1, 2, OP_DONE);
+  assert_bad (TTL);
 }

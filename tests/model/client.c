@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #define GRANULARITY_NS \
   (10 * MS) /* of the time that the kernel gives a file by itself: a tick and some */
@@ -62,6 +63,8 @@ finish (Op *op, long res)
     op->result = OP_DONE;
   else if (err == ENOENT)
     op->result = OP_ABSENT;
+  else if (err == ESTALE && op->verb == OP_REPLACE)
+    op->result = OP_STALE;
   else if (err == EEXIST && (op->verb == OP_CLAIM || op->verb == OP_CREATE))
     op->result = OP_EXISTS;
   else
@@ -143,6 +146,55 @@ write_and_close (const Work *work, OpVerb verb, int flags)
   finish (op, res);
   if (op->result == OP_ABSENT)
     wrong (op, "ENOENT from a put");
+  renewed (work, op);
+}
+
+/* The version that an open for writing starts from, which need not be the key's any more. FALSE when there is none, or when it
+ * cannot be read; then @op tells. */
+static gboolean
+read_version (int fd, Op *op, char revision_out[64], ssize_t *len_out)
+{
+  static char value[VALUE_MAX];
+  gsize len = 0;
+  ssize_t n;
+
+  while ((n = pread (fd, value + len, sizeof value - len, (off_t)len)) > 0)
+    len += (gsize)n;
+  op->n_tokens = n < 0 ? -1 : tokens_read (value, len, op->tokens);
+  if (op->n_tokens <= 0)
+    errno = EBADMSG; /* an empty or torn value */
+  *len_out = op->n_tokens > 0 ? fgetxattr (fd, "user.ttlfs.revision", revision_out, 64) : -1;
+  return *len_out > 0;
+}
+
+/* Nothing is decided before the close. What the key was, was read before. */
+static void
+replace_version (const Work *work)
+{
+  ttl_autofd fd = open (work->path, O_RDWR | O_CLOEXEC);
+  char revision[64];
+  ssize_t len;
+  Op read = { 0 }, *op;
+  int res = -1, err = errno;
+
+  if (fd < 0 && err == ENOENT)
+    return;
+  if (fd >= 0 && read_version (fd, &read, revision, &len)
+      && fsetxattr (fd, "user.ttlfs.if-match", revision, (gsize)len, 0) == 0
+      && ftruncate (fd, 0) == 0)
+    res = write_token (fd, work->step->token);
+  err = errno;
+  pause_for (work->step->hold_ns);
+  op = begin (work, OP_REPLACE, work->step->key);
+  op->token = work->step->token;
+  op->n_tokens = read.n_tokens;
+  memcpy (op->tokens, read.tokens, sizeof op->tokens);
+  errno = err;
+  if (res == 0)
+    res = close (ttl_steal_fd (&fd));
+  finish (op, res);
+  if (op->result == OP_ABSENT)
+    wrong (op, "ENOENT from a conditional put");
   renewed (work, op);
 }
 
@@ -434,6 +486,9 @@ do_step (const Work *work)
       return;
     case OP_CREATE:
       name_scratch (work);
+      return;
+    case OP_REPLACE:
+      replace_version (work);
       return;
     case OP_DELETE:
       delete_key (work);

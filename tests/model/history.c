@@ -66,9 +66,10 @@ op_is_look (const Op *op)
     case OP_CLAIM:
     case OP_CREATE:
     case OP_APPEND:
+    case OP_REPLACE:
     case OP_DELETE:
     case OP_TOUCH:
-      return op->result == OP_ABSENT || op->result == OP_EXISTS;
+      return op->result == OP_ABSENT || op->result == OP_EXISTS || op->result == OP_STALE;
     }
   return FALSE;
 }
@@ -77,10 +78,10 @@ static const char *
 verb_name (OpVerb verb)
 {
   static const char *const names[] = {
-    [OP_PUT] = "put",       [OP_CLAIM] = "claim",   [OP_PUBLISH] = "publish",
-    [OP_CREATE] = "create", [OP_APPEND] = "append", [OP_DELETE] = "delete",
-    [OP_TOUCH] = "touch",   [OP_GET] = "get",       [OP_STAT] = "stat",
-    [OP_LIST] = "list",
+    [OP_PUT] = "put",       [OP_CLAIM] = "claim",     [OP_PUBLISH] = "publish",
+    [OP_CREATE] = "create", [OP_APPEND] = "append",   [OP_DELETE] = "delete",
+    [OP_TOUCH] = "touch",   [OP_GET] = "get",         [OP_STAT] = "stat",
+    [OP_LIST] = "list",     [OP_REPLACE] = "replace",
   };
 
   return names[verb];
@@ -112,6 +113,10 @@ print_result (GString *out, const Op *op, gint64 origin_ns)
       break;
     case OP_EXISTS:
       g_string_append (out, "exists");
+      break;
+    case OP_STALE:
+      g_string_append (out, "stale, not ");
+      print_tokens (out, op);
       break;
     case OP_UNSURE:
       g_string_append (out, "?");

@@ -20,7 +20,8 @@ typedef enum
   OP_CLAIM, /* O_CREAT | O_EXCL: the name is the caller's, and nothing is seen of it; OP_PUBLISH follows */
   OP_PUBLISH, /* the close of that: the key holds the token */
   OP_CREATE,  /* the key holds the token if it was absent: link(), RENAME_NOREPLACE */
-  OP_APPEND,  /* the token behind what is there, or alone */
+  OP_REPLACE, /* the key holds the token if it still is the version whose tokens are in Op.tokens: if-match */
+  OP_APPEND, /* the token behind what is there, or alone */
   OP_DELETE,
   OP_TOUCH, /* a new lease */
   OP_GET,   /* reads the whole value */
@@ -33,6 +34,7 @@ typedef enum
   OP_DONE,
   OP_ABSENT, /* ENOENT, or not listed */
   OP_EXISTS, /* EEXIST */
+  OP_STALE,  /* ESTALE: it was another version, or none */
   OP_UNSURE, /* it may have taken effect or not */
   OP_WRONG,  /* something that the contract never answers, told in Op.error */
 } OpResult;
@@ -58,7 +60,7 @@ typedef struct
   gint64
       mtime_from_ns; /* of what writes or renews: the mtime it gave is between these two; of OP_STAT: what it read */
   gint64 mtime_to_ns;
-  int n_tokens; /* of OP_GET */
+  int n_tokens; /* of OP_GET and OP_REPLACE */
   gint16 tokens[HISTORY_TOKENS_MAX];
   gint64 size; /* of OP_STAT */
 } Op;

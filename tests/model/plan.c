@@ -38,7 +38,8 @@ static const struct
   { 9, OP_DELETE, BY_NAME, OP_DELETE, BY_NAME },
   { 7, OP_TOUCH, BY_NAME, OP_TOUCH, BY_DESCRIPTOR },
   { 4, OP_TOUCH, BY_DESCRIPTOR, OP_TOUCH, BY_DESCRIPTOR },
-  { 17, OP_GET, BY_DESCRIPTOR, OP_GET, BY_DESCRIPTOR },
+  { 6, OP_REPLACE, BY_CLOSE, OP_GET, BY_DESCRIPTOR },
+  { 11, OP_GET, BY_DESCRIPTOR, OP_GET, BY_DESCRIPTOR },
   { 10, OP_STAT, BY_NAME, OP_GET, BY_DESCRIPTOR },
   { 10, OP_LIST, BY_NAME, OP_GET, BY_DESCRIPTOR },
 };
@@ -46,7 +47,8 @@ static const struct
 static gboolean
 writes (OpVerb verb)
 {
-  return verb == OP_PUT || verb == OP_CLAIM || verb == OP_CREATE || verb == OP_APPEND;
+  return verb == OP_PUT || verb == OP_CLAIM || verb == OP_CREATE || verb == OP_APPEND
+         || verb == OP_REPLACE;
 }
 
 static void
