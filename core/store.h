@@ -147,9 +147,10 @@ int ttl_store_set_attrs (TtlStore *self, TtlBucket *bucket, const char *backing,
 int ttl_store_set_attrs_of_open (TtlStore *self, TtlBucket *bucket, const char *backing, int fd,
                                  const TtlAttrs *attrs, gint64 now_ns);
 
-/* User xattrs, with the virtual ones (user.ttlfs.ttl, .remaining, .expires). @backing NULL: the bucket itself.
+/* User xattrs, with the virtual ones (user.ttlfs.ttl, .remaining, .expires, .revision). @backing NULL: the bucket itself.
  * get, list: the length, also when @size is 0; -ERANGE when @size is too small; -ENODATA; -ENOTSUP for a name space
- * that is not user. set: @flags as for setxattr(2); -EINVAL for a TTL that does not parse; -EPERM for what is read-only. */
+ * that is not user. set: @flags as for setxattr(2); -EINVAL for a TTL that does not parse; -EPERM for what is read-only;
+ * -EBADF for user.ttlfs.if-match, which a draft has. */
 ssize_t ttl_store_get_xattr (TtlStore *self, TtlBucket *bucket, const char *backing,
                              const char *name, void *value_out, gsize size, gint64 now_ns);
 ssize_t ttl_store_list_xattr (TtlStore *self, TtlBucket *bucket, const char *backing,
