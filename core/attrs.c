@@ -150,19 +150,21 @@ static int
 target_find_key (Target *self, gint64 now_ns)
 {
   struct stat st;
-  int res;
+  int res, err;
 
   do
     {
       ttl_clear_fd (&self->fd);
       self->fd = openat (ttl_dir_fd (self->dir), self->backing, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-      if (self->fd < 0)
-        return -errno;
-      res = ttl_store_examine (self->store, self->bucket, ttl_dir_fd (self->dir), self->backing,
-                               now_ns, &self->entry);
+      err = self->fd < 0 ? errno : 0;
+      if (err != 0 && err != ENOENT)
+        return -err;
+      res = ttl_store_examine_twice (self->store, self->bucket, ttl_dir_fd (self->dir),
+                                     self->backing, now_ns, &self->entry);
       if (res < 0)
         return res;
-      if (fstat (self->fd, &st) < 0)
+      st.st_ino = 0;
+      if (self->fd >= 0 && fstat (self->fd, &st) < 0)
         return -errno;
     }
   while (st.st_ino != self->entry.st.st_ino); /* replaced between the two looks */

@@ -9,6 +9,7 @@
 
 #define STRIPES 256
 #define PATIENCE_US (2 * G_USEC_PER_SEC)
+#define LOOKERS_PATIENCE_US 20000
 
 struct TtlCommits
 {
@@ -41,7 +42,7 @@ stripe_of (TtlCommits *self, TtlBucket *bucket, const char *backing)
 
 /* -1 when it could not be had. */
 static int
-lock_dir (int dir_fd, TtlCommitMode mode)
+lock_dir (int dir_fd, TtlCommitMode mode, gulong patience_us)
 {
   ttl_autofd fd = openat (dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   int operation = mode == TTL_COMMIT_SHARED ? LOCK_SH : LOCK_EX;
@@ -53,9 +54,9 @@ lock_dir (int dir_fd, TtlCommitMode mode)
     {
       if (errno != EWOULDBLOCK && errno != EINTR)
         return -1;
-      if (waited_us > PATIENCE_US)
+      if (waited_us > patience_us)
         {
-          if (ttl_log_first_time ("flock"))
+          if (patience_us == PATIENCE_US && ttl_log_first_time ("flock"))
             g_warning ("somebody holds a lock on a directory below the root; going on without it");
           return -1;
         }
@@ -71,7 +72,7 @@ ttl_commit_begin (TtlCommits *self, TtlBucket *bucket, int dir_fd, const char *b
 {
   *commit_out = (TtlCommit)TTL_COMMIT_INIT;
   commit_out->first = ttl_guard_lock (stripe_of (self, bucket, backing));
-  commit_out->lock_fd = lock_dir (dir_fd, mode);
+  commit_out->lock_fd = lock_dir (dir_fd, mode, PATIENCE_US);
 }
 
 void
@@ -86,9 +87,9 @@ ttl_commit_begin_two (TtlCommits *self, TtlBucket *a, int a_fd, const char *a_ba
   if (first != second)
     commit_out->second = ttl_guard_lock (MAX (first, second));
   /* Shared locks among themselves cannot deadlock, and an exclusive one is asked for with nothing else held. */
-  commit_out->lock_fd = lock_dir (a_fd, TTL_COMMIT_SHARED);
+  commit_out->lock_fd = lock_dir (a_fd, TTL_COMMIT_SHARED, PATIENCE_US);
   if (a != b)
-    commit_out->other_lock_fd = lock_dir (b_fd, TTL_COMMIT_SHARED);
+    commit_out->other_lock_fd = lock_dir (b_fd, TTL_COMMIT_SHARED, PATIENCE_US);
 }
 
 void
@@ -101,4 +102,10 @@ ttl_commit_end (TtlCommit *commit)
   if (commit->first != NULL)
     pthread_mutex_unlock (commit->first);
   commit->first = commit->second = NULL;
+}
+
+int
+ttl_commit_settle (int dir_fd)
+{
+  return lock_dir (dir_fd, TTL_COMMIT_SHARED, LOOKERS_PATIENCE_US);
 }

@@ -34,6 +34,9 @@ void ttl_commit_begin (TtlCommits *self, TtlBucket *bucket, int dir_fd, const ch
 void ttl_commit_begin_two (TtlCommits *self, TtlBucket *a, int a_fd, const char *a_backing,
                            TtlBucket *b, int b_fd, const char *b_backing, TtlCommit *commit_out);
 void ttl_commit_end (TtlCommit *commit);
+/* Waits until nobody is in the middle of an exclusive step in the directory, and keeps others from beginning one until
+ * ttl_clear_fd() of what is returned; -1 when that takes longer than 20 ms or cannot be done. For who holds no commit lock. */
+int ttl_commit_settle (int dir_fd);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TtlCommit, ttl_commit_end)
 #define TTL_COMMIT_INIT \
   { \

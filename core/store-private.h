@@ -68,9 +68,15 @@ gint64 ttl_store_renewed (TtlStore *self, const struct stat *st);
 void ttl_store_lease_of (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                          const struct stat *st, TtlDuration *ttl_out, TtlDeadline *deadline_out);
 
-/* Looks at @backing in an open directory: -ENOENT when absent, expired, or not a regular file of ours. */
+/* Looks at @backing in an open directory: -ENOENT when absent (then
+ * entry_out->st.st_ino is 0), expired, or not a regular file of ours. */
 int ttl_store_examine (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                        gint64 now_ns, TtlEntry *entry_out);
+
+/* The same for who holds no commit lock: to judge a file a reaper takes it off its name, and puts it back if it is live after
+ * all, so what is absent is looked for once more when none is doing that. */
+int ttl_store_examine_twice (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
+                             gint64 now_ns, TtlEntry *entry_out);
 
 /* -EPERM when @shown is the reserved name at the root. */
 int ttl_store_check_reserved (TtlBucket *bucket, const char *shown);

@@ -411,6 +411,7 @@ ttl_store_examine (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *ba
 {
   TtlNameKind kind = ttl_keyname_kind (self->options.names, backing);
 
+  entry_out->st.st_ino = 0;
   if (fstatat (dir_fd, backing, &entry_out->st, AT_SYMLINK_NOFOLLOW) < 0)
     return -errno;
   if (kind == TTL_NAME_FOREIGN || !S_ISREG (entry_out->st.st_mode))
@@ -426,6 +427,19 @@ ttl_store_examine (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *ba
     return -ENOENT;
   entry_out->deadline = ttl_lease_deadline (now_ns, entry_out->ttl.ns);
   return 0;
+}
+
+int
+ttl_store_examine_twice (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
+                         gint64 now_ns, TtlEntry *entry_out)
+{
+  ttl_autofd lock = -1;
+  int res = ttl_store_examine (self, bucket, dir_fd, backing, now_ns, entry_out);
+
+  if (res != -ENOENT || entry_out->st.st_ino != 0)
+    return res;
+  lock = ttl_commit_settle (dir_fd);
+  return ttl_store_examine (self, bucket, dir_fd, backing, now_ns, entry_out);
 }
 
 int
@@ -461,8 +475,9 @@ ttl_store_lookup (TtlStore *self, TtlBucket *bucket, const char *shown, gint64 n
   else if (errno != ENOENT)
     return -errno;
   res = ttl_keyname_from_shown (self->options.names, shown, backing);
-  return res < 0 ? res
-                 : ttl_store_examine (self, bucket, ttl_dir_fd (dir), backing, now_ns, entry_out);
+  return res < 0
+             ? res
+             : ttl_store_examine_twice (self, bucket, ttl_dir_fd (dir), backing, now_ns, entry_out);
 }
 
 int
@@ -472,8 +487,9 @@ ttl_store_stat (TtlStore *self, TtlBucket *bucket, const char *backing, gint64 n
   g_autoptr (TtlDir) dir = NULL;
   int res = ttl_bucket_open (bucket, &dir);
 
-  return res < 0 ? res
-                 : ttl_store_examine (self, bucket, ttl_dir_fd (dir), backing, now_ns, entry_out);
+  return res < 0
+             ? res
+             : ttl_store_examine_twice (self, bucket, ttl_dir_fd (dir), backing, now_ns, entry_out);
 }
 
 int
@@ -503,7 +519,7 @@ ttl_store_open_value (TtlStore *self, TtlBucket *bucket, const char *backing, gi
 
       int err = errno;
 
-      res = ttl_store_examine (self, bucket, ttl_dir_fd (dir), backing, now_ns, entry_out);
+      res = ttl_store_examine_twice (self, bucket, ttl_dir_fd (dir), backing, now_ns, entry_out);
       if (res < 0)
         return res;
       if (fd < 0 && err == ENOENT)

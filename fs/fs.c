@@ -4,9 +4,24 @@
 #include "cleanup.h"
 #include "log.h"
 #include "reply.h"
+#include "watcher.h"
 
 #define MAX_BACKGROUND \
   4096 /* RELEASEs must not queue up in the kernel: the next open waits for them here */
+
+/* A key that has expired, or that somebody else removed, is over for the kernel, too. */
+static void
+on_event (const TtlEvent *event, gpointer data)
+{
+  TtlFs *self = data;
+  guint64 id;
+
+  if (event->kind != TTL_EVENT_DELETE)
+    return;
+  id = ttl_nodes_find_id (self->nodes, event->bucket, event->backing);
+  if (id != 0)
+    ttl_prune_add (self->prune, id);
+}
 
 TtlFs *
 ttl_fs_new (TtlStore *store)
@@ -19,6 +34,9 @@ ttl_fs_new (TtlStore *store)
   pthread_mutex_init (&self->handles_lock, NULL);
   self->handles = g_hash_table_new (NULL, NULL);
   self->dirs = g_hash_table_new (NULL, NULL);
+  self->prune = ttl_prune_new ();
+  if (ttl_store_watcher (store) != NULL)
+    self->listener = ttl_watcher_add_listener (ttl_store_watcher (store), on_event, self);
   return self;
 }
 
@@ -28,6 +46,9 @@ ttl_fs_free (TtlFs *self)
   GHashTableIter iter;
   gpointer handle;
 
+  if (self->listener != 0)
+    ttl_watcher_remove_listener (ttl_store_watcher (self->store), self->listener);
+  ttl_prune_free (self->prune);
   g_hash_table_iter_init (&iter, self->handles);
   while (g_hash_table_iter_next (&iter, &handle, NULL))
     ttl_handle_free (handle);

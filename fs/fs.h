@@ -11,6 +11,7 @@
 #include "handle.h"
 #include "locks.h"
 #include "node.h"
+#include "prune.h"
 #include "store.h"
 
 typedef struct
@@ -18,6 +19,8 @@ typedef struct
   TtlStore *store;
   TtlNodes *nodes;
   TtlLocks *locks;
+  TtlPrune *prune;
+  guint listener; /* at the watcher, for what is removed; 0: none */
   pthread_mutex_t handles_lock;
   GHashTable *handles; /* set of TtlHandle; guarded by handles_lock; whoever removes one frees it */
   GHashTable *dirs;    /* set of TtlDirHandle; likewise */

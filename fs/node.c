@@ -718,3 +718,25 @@ ttl_nodes_removed (TtlNodes *self, TtlBucket *bucket, const char *backing)
   if (node != NULL)
     detach_locked (node);
 }
+
+guint64
+ttl_nodes_find_id (TtlNodes *self, TtlBucket *bucket, const char *backing)
+{
+  TTL_LOCKED (&self->lock);
+  TtlNode *node = find_value_locked (self, bucket, backing);
+
+  return node != NULL ? node->id : 0;
+}
+
+gboolean
+ttl_nodes_is_over (TtlNodes *self, guint64 id)
+{
+  TTL_LOCKED (&self->lock);
+  TtlNode *node = g_hash_table_lookup (self->by_id, &id);
+
+  if (node == NULL)
+    return FALSE;
+  return node->kind == TTL_NODE_DRAFT
+             ? node->writer == NULL
+             : node->kind == TTL_NODE_VALUE && node->retired && node->fds == NULL;
+}

@@ -116,4 +116,11 @@ void ttl_nodes_fulfil (TtlNodes *self, pid_t tid);
 void ttl_nodes_moved (TtlNodes *self, TtlBucket *from, const char *from_backing, TtlBucket *to,
                       const char *to_backing, gboolean exchange);
 void ttl_nodes_removed (TtlNodes *self, TtlBucket *bucket, const char *backing);
+
+/* ---- nodes that are over ---- */
+
+/* The id of the value node of (bucket, backing), 0 when the kernel knows of none. */
+guint64 ttl_nodes_find_id (TtlNodes *self, TtlBucket *bucket, const char *backing);
+/* Whether no path leads to the node again: a draft that is closed, a version that was replaced and is read by nobody. */
+gboolean ttl_nodes_is_over (TtlNodes *self, guint64 id);
 guint64 ttl_nodes_count (TtlNodes *self);

@@ -436,6 +436,8 @@ op_release (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     g_warning ("a value was lost at the last close of its file: %s", g_strerror (-res));
   ttl_lock_release_handle (handle->locks, (uintptr_t)handle);
   ttl_handle_free (handle);
+  if (ttl_nodes_is_over (fs->nodes, ino))
+    ttl_prune_add (fs->prune, ino);
   ttl_debug ("RELEASE %lu -> %d", ino, res);
   ttl_reply (req, 0);
 }

@@ -24,6 +24,7 @@ typedef struct
 struct TtlSession
 {
   struct fuse_session *fuse;
+  TtlFs *fs;              /* borrowed */
   pthread_mutex_t taking; /* held by the one thread that reads the device */
   Order order;
   gint error;   /* atomic; the first error of the device */
@@ -208,7 +209,9 @@ ttl_session_run (TtlSession *self, guint threads)
     }
   if (started == 0)
     return -EAGAIN;
+  ttl_prune_start (self->fs->prune, fuse_session_fd (self->fuse));
   join_all (self, ids, started);
+  ttl_prune_stop (self->fs->prune);
   return g_atomic_int_get (&self->error);
 }
 
@@ -223,6 +226,7 @@ ttl_session_new (struct fuse_args *args, const char *mountpoint, TtlFs *fs, GErr
 {
   TtlSession *self = g_new0 (TtlSession, 1);
 
+  self->fs = fs;
   pthread_mutex_init (&self->taking, NULL);
   pthread_mutex_init (&self->order.lock, NULL);
   pthread_cond_init (&self->order.served, NULL);
