@@ -237,6 +237,8 @@ create (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, p
   ttl_node_set_writer (node, writer);
   *handle_out = open_writer (fs, node, writer, tid, fi);
   entry_out->ino = ttl_node_id (node);
+
+  TTL_LOCKED (&writer->lock);
   return ttl_draft_stat (draft, &entry_out->attr);
 }
 

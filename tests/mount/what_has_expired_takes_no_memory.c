@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <sys/utsname.h>
 
-#define KEYS 4000
+#define KEYS 1000
 
 static void
 mount_short (void)
