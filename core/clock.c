@@ -38,7 +38,7 @@ struct TtlClock
   gint64 now_ns;
   gint64 monotonic_ns;
 
-  pthread_mutex_t lock; /* for writing the rest; the first four are atomic */
+  pthread_mutex_t lock; /* for writing the rest, but read_ns; the first four are atomic */
   gint64 ahead_ns;      /* wall - monotonic when they were last compared */
   gint64 offset_ns;     /* reference - wall */
   gint64 read_ns;       /* monotonic, about when the clock was last read */
@@ -202,7 +202,7 @@ ask_again_locked (TtlClock *self, const Reading *now)
   const gint64 said_ns
       = ask (self, self->reference != NULL ? expected_ns : now->wall_ns + self->offset_ns);
   const gint64 moved_ns = said_ns - expected_ns;
-  const gint64 gap_ns = now->monotonic_ns - self->read_ns;
+  const gint64 gap_ns = now->monotonic_ns - load (&self->read_ns); /* stored without the lock */
   const gint64 drift_ns = now->wall_ns - now->monotonic_ns - self->ahead_ns;
 
   if (ABS (moved_ns) >= TTL_CLOCK_STEP_NS)
