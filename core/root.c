@@ -123,7 +123,7 @@ probe (int fd, gboolean read_only, TtlRootCaps *caps)
   caps->tmpfile = can_link_tmpfile (fd, a);
   if (!caps->tmpfile)
     {
-      ttl_autofd file = openat (fd, a, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+      ttl_autofd file G_GNUC_UNUSED = openat (fd, a, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
     }
   caps->granularity_ns = probe_granularity (fd, a);
   caps->links = linkat (fd, a, fd, b, 0) == 0;
