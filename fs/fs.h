@@ -55,7 +55,8 @@ ttl_fs_handle (const struct fuse_file_info *fi)
   return (TtlHandle *)(uintptr_t)fi->fh; /* NOLINT(performance-no-int-to-ptr) */
 }
 
-/* A pinned node, or NULL after an ESTALE has been replied. */
+/* A pinned node, or NULL after an ESTALE has been replied: then @req is gone, and what an operation wants to know of it,
+ * it has to ask before. */
 TtlNode *ttl_fs_get_node (fuse_req_t req, fuse_ino_t ino);
 /* The same for a directory: also its bucket, a reference; ENOTDIR is replied when it is none. */
 TtlBucket *ttl_fs_get_bucket (fuse_req_t req, fuse_ino_t ino);

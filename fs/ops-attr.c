@@ -134,9 +134,9 @@ op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
             struct fuse_file_info *fi)
 {
   TtlFs *fs = ttl_fs_of (req);
+  const TtlOwner owner = ttl_fs_owner (req, 0);
   g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
   g_autoptr (TtlWriter) writer = NULL;
-  const TtlOwner owner = ttl_fs_owner (req, 0);
   const gint64 now_ns = ttl_store_now (fs->store);
   struct stat st;
   int res;

@@ -43,9 +43,9 @@ void
 op_mkdir (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
   TtlFs *fs = ttl_fs_of (req);
+  const TtlOwner owner = ttl_fs_owner (req, mode);
   g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
   g_autoptr (TtlBucket) made = NULL;
-  const TtlOwner owner = ttl_fs_owner (req, mode);
   struct fuse_entry_param entry = { 0 };
   int res;
 
@@ -97,8 +97,8 @@ op_mknod (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
           dev_t rdev G_GNUC_UNUSED)
 {
   TtlFs *fs = ttl_fs_of (req);
-  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
   const TtlOwner owner = ttl_fs_owner (req, mode);
+  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
   const gint64 now_ns = ttl_store_now (fs->store);
   struct fuse_entry_param entry = { 0 };
   TtlName backing;
@@ -246,11 +246,11 @@ void
 op_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
   TtlFs *fs = ttl_fs_of (req);
+  const pid_t tid = ttl_fs_caller (req);
   g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
   g_autoptr (TtlBucket) to = node != NULL ? ttl_fs_get_bucket (req, newparent) : NULL;
   g_autoptr (TtlBucket) from = NULL;
   const gint64 now_ns = ttl_store_now (fs->store);
-  const pid_t tid = ttl_fs_caller (req);
   struct fuse_entry_param entry = { 0 };
   TtlEntry linked;
   TtlName backing;

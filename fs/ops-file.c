@@ -185,9 +185,9 @@ void
 op_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
   TtlFs *fs = ttl_fs_of (req);
-  TtlNode *node = ttl_fs_get_node (req, ino);
   const TtlOwner owner = ttl_fs_owner (req, 0);
   const pid_t tid = ttl_fs_caller (req);
+  TtlNode *node = ttl_fs_get_node (req, ino);
   TtlHandle *handle = NULL;
   int res;
 
@@ -247,8 +247,8 @@ op_create (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
            struct fuse_file_info *fi)
 {
   TtlFs *fs = ttl_fs_of (req);
-  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
   const TtlOwner owner = ttl_fs_owner (req, mode);
+  g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
   struct fuse_entry_param entry = { 0 };
   TtlHandle *handle = NULL;
   int res;
