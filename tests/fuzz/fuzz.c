@@ -126,6 +126,7 @@ root_new (guint8 variant)
   const TtlStoreOptions options = {
     .keepalive = (TtlKeepalive)((variant >> 4) % 3),
     .names = variant & 4 ? TTL_NAMES_PLAIN : TTL_NAMES_ENCODED,
+    .root_flags = variant & 8 ? TTL_ROOT_READ_ONLY : TTL_ROOT_NONE,
     .clock = self.clock,
   };
   g_autoptr (GError) error = NULL;
