@@ -7,6 +7,7 @@
 #include "reply.h"
 
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdio.h>
 
 void
@@ -384,9 +385,26 @@ fill (fuse_req_t req, TtlDirHandle *handle, TtlBucket *bucket, char *buffer, siz
     }
 }
 
+/* The kernel was not there to hear of them. */
+static void
+forget_listed (TtlFs *fs, const char *buffer, ssize_t len)
+{
+  while (len > 0)
+    {
+      const struct fuse_direntplus *entry = (const void *)buffer;
+      const size_t size = FUSE_DIRENTPLUS_SIZE (entry);
+
+      if (entry->entry_out.nodeid != 0)
+        ttl_nodes_forget (fs->nodes, entry->entry_out.nodeid, 1);
+      buffer += size;
+      len -= (ssize_t)size;
+    }
+}
+
 static void
 list (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, TtlDirHandle *handle, gboolean plus)
 {
+  TtlFs *fs = ttl_fs_of (req);
   g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, ino);
   g_autofree char *buffer = g_malloc (size);
   ssize_t len;
@@ -403,7 +421,8 @@ list (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, TtlDirHandle *hand
       }
     len = fill (req, handle, bucket, buffer, size, plus);
   }
-  ttl_reply_data (req, len, buffer);
+  if (ttl_reply_data (req, len, buffer) < 0 && plus)
+    forget_listed (fs, buffer, len);
 }
 
 void

@@ -29,13 +29,10 @@ ttl_reply_attr (fuse_req_t req, int res, const struct stat *st)
     fuse_reply_attr (req, st, NO_CACHE);
 }
 
-void
+int
 ttl_reply_data (fuse_req_t req, ssize_t len, const void *data)
 {
-  if (len < 0)
-    fuse_reply_err (req, (int)-len);
-  else
-    fuse_reply_buf (req, data, len);
+  return len < 0 ? fuse_reply_err (req, (int)-len) : fuse_reply_buf (req, data, len);
 }
 
 void
