@@ -19,6 +19,7 @@ struct TtlDraft /* guarded by the description's owner, but for the two atomics *
   int spoiled;        /* errno of a write that failed; 0: none */
   gint64 spoiled_at;  /* the first byte that is missing; -1: not known */
   gboolean published; /* at least once */
+  gboolean refused;   /* its publication has failed, and it has not been changed since */
 
   int base_fd;          /* the version it started from or published last; -1: none */
   struct stat base;     /* as it was then; st_ino == 0: none */

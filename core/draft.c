@@ -477,6 +477,7 @@ ttl_draft_change (TtlDraft *self, gboolean keep, int *fd_out)
     return res;
   self->append_from = -1;
   self->touched = TRUE;
+  self->refused = FALSE;
   self->mtime_set = FALSE; /* a write moves the mtime on */
   g_atomic_int_set (&self->dirty, !self->orphan);
   *fd_out = self->own_fd;

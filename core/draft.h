@@ -90,8 +90,10 @@ typedef enum
   TTL_PUBLISH_LAST = 1 << 2,   /* the description ends: no hold */
 } TtlPublishFlags;
 
-/* Publishes what is unpublished, with the time when it has the commit lock; 0 when there is nothing. After an error all is as before: the old value stands, the
- * draft is still there, and publishing can be tried again. */
+/* Publishes what is unpublished, with the time when it has the commit lock; 0 when there is nothing. After an error the old
+ * value stands, the draft is still there, and publishing can be tried again, but not by LAST, which drops what was refused
+ * and has not been changed since: who was told that it failed must not find it done afterwards. An error of the sync
+ * spoils the draft, since what the kernel could not write it forgets. */
 int ttl_draft_publish (TtlDraft *self, TtlPublishFlags flags);
 
 /* The key got another name. */

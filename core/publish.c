@@ -418,13 +418,19 @@ static int
 prepare (TtlDraft *self, TtlPublishFlags flags)
 {
   if (flags & TTL_PUBLISH_SYNC)
-    return fdatasync (self->own_fd) < 0 ? -errno : 0;
+    {
+      int res = fdatasync (self->own_fd) < 0 ? -errno : 0;
+
+      if (res < 0)
+        ttl_draft_spoil (self, -res);
+      return res;
+    }
   write_content_first (self);
   return 0;
 }
 
-int
-ttl_draft_publish (TtlDraft *self, TtlPublishFlags flags)
+static int
+publish (TtlDraft *self, TtlPublishFlags flags)
 {
   g_autoptr (TtlDir) dir = NULL;
   int res;
@@ -451,4 +457,20 @@ ttl_draft_publish (TtlDraft *self, TtlPublishFlags flags)
   if (self->base_fd >= 0 && fsync (self->base_fd) < 0)
     return -errno;
   return sync_dir (ttl_dir_fd (dir));
+}
+
+int
+ttl_draft_publish (TtlDraft *self, TtlPublishFlags flags)
+{
+  int res;
+
+  if (flags & TTL_PUBLISH_LAST && self->refused)
+    {
+      ttl_draft_discard (self);
+      self->refused = FALSE;
+      return 0;
+    }
+  res = publish (self, flags);
+  self->refused = res < 0 && ttl_draft_is_dirty (self);
+  return res;
 }
