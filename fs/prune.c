@@ -110,6 +110,8 @@ prune_main (gpointer data)
 void
 ttl_prune_start (TtlPrune *self, int device_fd)
 {
+  TTL_LOCKED (&self->lock); /* ids may come in already, and the thread waits for it */
+
   self->device_fd = device_fd;
   self->running = TRUE;
   self->running = pthread_create (&self->thread, NULL, prune_main, self) == 0;
