@@ -222,13 +222,16 @@ comes_too_late (const Target *target)
   return ttl_lease_expired (target->entry.deadline, ttl_store_now (target->store));
 }
 
-static gboolean
-is_replaced (const Target *target)
+/* What to answer then. A put may have come in between: renewed first, and put over then, it was in time. */
+static int
+answer_late (const Target *target)
 {
   struct stat st;
 
   return fstatat (ttl_dir_fd (target->dir), target->backing, &st, AT_SYMLINK_NOFOLLOW) == 0
-         && st.st_ino != target->entry.st.st_ino;
+                 && st.st_ino != target->entry.st.st_ino
+             ? 0
+             : -ENOENT;
 }
 
 static int
@@ -245,7 +248,7 @@ set_times (Target *target, const TtlAttrs *attrs, gint64 now_ns)
   if (attrs->set_mtime)
     times[1] = ttl_ns_timespec (mtime_ns);
   if (renews && comes_too_late (target))
-    return is_replaced (target) ? 0 : -ENOENT;
+    return answer_late (target);
   if (utimensat (AT_FDCWD, target->path, times, 0) < 0)
     return -errno;
   if (!renews)
@@ -255,9 +258,7 @@ set_times (Target *target, const TtlAttrs *attrs, gint64 now_ns)
       times[0].tv_nsec = UTIME_OMIT;
       times[1] = target->entry.st.st_mtim;
       (void)utimensat (AT_FDCWD, target->path, times, 0);
-      return is_replaced (target)
-                 ? 0
-                 : -ENOENT; /* renewed, and put over then: in this order it was in time */
+      return answer_late (target);
     }
   ttl_reaper_note (target->store->reaper, target->bucket, target->backing,
                    ttl_lease_deadline (mtime_ns, target->entry.ttl.ns));
@@ -398,7 +399,7 @@ set_own_ttl (Target *target, const TtlDuration *own)
                     &commit);
   had_one = get_own_ttl (target, &old);
   if (comes_too_late (target))
-    return is_replaced (target) ? 0 : -ENOENT;
+    return answer_late (target);
   res = ttl_settings_set_key (store->settings, target->bucket, dir_fd, target->backing,
                               target->entry.st.st_ino, own);
   if (res < 0)
@@ -407,7 +408,7 @@ set_own_ttl (Target *target, const TtlDuration *own)
     {
       (void)ttl_settings_set_key (store->settings, target->bucket, dir_fd, target->backing,
                                   target->entry.st.st_ino, had_one ? &old : NULL);
-      return is_replaced (target) ? 0 : -ENOENT;
+      return answer_late (target);
     }
   if (own != NULL)
     ttl_store_note_ttl (own);
