@@ -401,16 +401,14 @@ publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd)
 }
 
 /* A file system may write a new name to its journal before it writes what the file holds, and after a power cut there
- * would be an empty value. So the content goes first. Where the journal waits for the content of the files that it
- * names (ext4), to have started writing is enough. */
+ * would be a value of zeros. So the content goes first. To have started writing is not enough even where the journal waits
+ * for the blocks that are allocated with it (ext4): since Linux 5.6 it allocates them as unwritten, and waits for nothing. */
 static void
 write_content_first (TtlDraft *self)
 {
   (void)sync_file_range (self->own_fd, 0, 0,
-                         SYNC_FILE_RANGE_WRITE
-                             | (self->store->caps.ordered
-                                    ? 0
-                                    : SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER));
+                         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE
+                             | SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
 /* The slow part of a publication, before anybody has to wait for us. */

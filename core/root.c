@@ -70,14 +70,6 @@ is_local (int fd)
   return TRUE;
 }
 
-static gboolean
-is_of_type (int fd, guint32 type)
-{
-  struct statfs fs;
-
-  return fstatfs (fd, &fs) == 0 && (guint32)fs.f_type == type;
-}
-
 /* Links an unnamed file to @name, as a publication does. */
 static gboolean
 can_link_tmpfile (int fd, const char *name)
@@ -113,7 +105,6 @@ probe (int fd, gboolean read_only, TtlRootCaps *caps)
 
   caps->xattrs = has_user_xattrs (fd, read_only);
   caps->local = is_local (fd);
-  caps->ordered = is_of_type (fd, EXT4_SUPER_MAGIC);
   caps->granularity_ns = 1;
   if (read_only)
     return;

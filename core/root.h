@@ -13,7 +13,6 @@ typedef struct
   gboolean tmpfile;   /* O_TMPFILE, and such a file can be linked to a name */
   gboolean noreplace; /* renameat2 (RENAME_NOREPLACE) */
   gboolean links;     /* hard links */
-  gboolean ordered;   /* a name reaches the disk after the content that was on its way before it */
   gboolean local;     /* every change passes through this kernel, so inotify sees it */
   /* Of the file system's timestamps: 1 for nanoseconds, TTL_NS_PER_S for seconds. */
   gint64 granularity_ns;
