@@ -109,6 +109,17 @@ keep_attributes (TtlDraft *self, const Current *current)
   return 0;
 }
 
+/* A file system may write a new name to its journal before it writes what the file holds, and after a power cut there
+ * would be a value of zeros. So the content goes first. To have started writing is not enough even where the journal waits
+ * for the blocks that are allocated with it (ext4): since Linux 5.6 it allocates them as unwritten, and waits for nothing. */
+static void
+write_content_first (TtlDraft *self)
+{
+  (void)sync_file_range (self->own_fd, 0, 0,
+                         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE
+                             | SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
 /* Somebody put another value since this description read its own: what was appended goes behind that one. */
 static int
 rebase_append (TtlDraft *self, const Current *current)
@@ -145,6 +156,7 @@ rebase_append (TtlDraft *self, const Current *current)
   ttl_draft_drop_own (self);
   ttl_draft_take_own (self, ttl_steal_fd (&fd), scratch);
   self->append_from = current->live ? current->entry.st.st_size : 0;
+  write_content_first (self);
   return 0;
 }
 
@@ -398,17 +410,6 @@ publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd)
     ttl_settings_drop_key (self->store->settings, self->bucket, self->backing,
                            current.entry.st.st_ino);
   return 0;
-}
-
-/* A file system may write a new name to its journal before it writes what the file holds, and after a power cut there
- * would be a value of zeros. So the content goes first. To have started writing is not enough even where the journal waits
- * for the blocks that are allocated with it (ext4): since Linux 5.6 it allocates them as unwritten, and waits for nothing. */
-static void
-write_content_first (TtlDraft *self)
-{
-  (void)sync_file_range (self->own_fd, 0, 0,
-                         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE
-                             | SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
 /* The slow part of a publication, before anybody has to wait for us. */
