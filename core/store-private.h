@@ -17,7 +17,7 @@ struct TtlStore /* everything is constant after ttl_store_open(); what changes h
   TtlRootCaps caps;
   guint64 connection_id;
   char *root_path; /* absolute */
-  int root_fd;     /* the number; another directory may come to stand behind it, see lost_root() */
+  int root_fd; /* the number; another directory may come to stand behind it, see ttl_store_find_root() */
   pthread_mutex_t lost_lock; /* outside of every order: held while the root is looked for */
   gint64 lost_us;            /* when it was looked for last; guarded by lost_lock */
   TtlTree *tree;
@@ -57,6 +57,9 @@ ttl_ns_timespec (gint64 ns)
   return nsec < 0 ? (struct timespec){ sec - 1, nsec + TTL_NS_PER_S }
                   : (struct timespec){ sec, nsec };
 }
+
+/* core/lost.c: a TtlTreeLost, @data being the store. */
+int ttl_store_find_root (gpointer data);
 
 /* A new scratch name, unlike any other. */
 void ttl_scratch_name (const char *purpose, TtlName name_out);
