@@ -173,12 +173,19 @@ write_file (const char *file, const char *text)
   return res;
 }
 
+/* Where there can be no file there is no setting: its name is longer than that of what it would be about. */
+static int
+none_or (int err)
+{
+  return err == ENOENT || err == ENOTDIR || err == ENAMETOOLONG ? -ENODATA : -err;
+}
+
 static int
 remove_file (const char *file)
 {
   if (g_unlink (file) == 0)
     return 0;
-  return errno == ENOENT || errno == ENOTDIR ? -ENODATA : -errno;
+  return none_or (errno);
 }
 
 /* The lines of a file of settings. 0, -ENODATA when there are none, -errno when nobody can tell. */
@@ -190,7 +197,7 @@ read_lines (const char *file, char ***lines_out)
   ssize_t len;
 
   if (fd < 0)
-    return errno == ENOENT || errno == ENOTDIR ? -ENODATA : -errno;
+    return none_or (errno);
   len = read (fd, text, FILE_MAX);
   if (len < 0)
     return -errno;
