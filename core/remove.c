@@ -368,6 +368,7 @@ ttl_store_rmdir (TtlStore *self, TtlBucket *parent, const char *name, gint64 now
       if (unlinkat (ttl_dir_fd (dir), name, AT_REMOVEDIR) == 0)
         {
           ttl_bucket_removed (bucket);
+          ttl_bucket_forget_dir (bucket);
           ttl_settings_drop_bucket (self->settings, path);
           return 0;
         }
