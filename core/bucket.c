@@ -18,7 +18,8 @@ struct TtlTree
   GQueue open_dirs; /* guarded by lock; TtlBucket with a cached dir, used last first; borrowed */
   guint max_dirs;   /* constant */
   guint64 next_id;  /* guarded by lock */
-  dev_t dev;        /* constant */
+  dev_t dev;        /* atomic; changed with lock, when the root is replaced */
+  gint cut_off;     /* atomic; changed with lock */
   TtlBucket *root;  /* constant */
   TtlTreeLost lost; /* constant once set; NULL: none */
   gpointer lost_data;
@@ -284,7 +285,7 @@ cache_dir_locked (TtlBucket *self, TtlDir *dir)
 {
   TtlTree *tree = self->tree;
 
-  if (self->dir != NULL)
+  if (self->dir != NULL || tree->cut_off)
     return NULL;
   self->dir = dir_ref (dir);
   g_queue_push_head (&tree->open_dirs, self);
@@ -316,7 +317,7 @@ open_below (TtlTree *tree, TtlDir *parent, const char *name, int *fd_out, ino_t 
     return errno == ELOOP ? -ENOTDIR : -errno;
   if (fstat (fd, &st) < 0)
     return -errno;
-  if (st.st_dev != tree->dev)
+  if (st.st_dev != __atomic_load_n (&tree->dev, __ATOMIC_RELAXED))
     return -EXDEV;
   *ino_out = st.st_ino;
   *fd_out = ttl_steal_fd (&fd);
@@ -363,6 +364,53 @@ open_in (TtlBucket *self, TtlDir *parent_dir, const char *name, TtlDir **dir_out
   return 0;
 }
 
+static void
+uncache_all_locked (TtlTree *self, GPtrArray *closed)
+{
+  while (self->open_dirs.length > 0)
+    g_ptr_array_add (closed, uncache_dir_locked (g_queue_peek_tail (&self->open_dirs)));
+}
+
+void
+ttl_tree_root_cut_off (TtlTree *self)
+{
+  g_autoptr (GPtrArray) closed = g_ptr_array_new_with_free_func ((GDestroyNotify)ttl_dir_unref);
+  TTL_LOCKED (&self->lock);
+
+  g_atomic_int_set (&self->cut_off, TRUE);
+  uncache_all_locked (self, closed);
+}
+
+gboolean
+ttl_tree_root_is_cut_off (TtlTree *self)
+{
+  return g_atomic_int_get (&self->cut_off);
+}
+
+gboolean
+ttl_tree_root_was (TtlTree *self, const struct stat *st)
+{
+  TTL_LOCKED (&self->lock);
+
+  return st->st_dev == self->dev && st->st_ino == self->root->ino;
+}
+
+/* None of the buckets is what has its inode number in another directory. */
+static void
+remove_all_locked (TtlTree *self)
+{
+  GHashTableIter iter;
+  gpointer item;
+
+  g_hash_table_iter_init (&iter, self->by_id);
+  while (g_hash_table_iter_next (&iter, NULL, &item))
+    if (item != self->root)
+      {
+        forget_ino_locked (item);
+        ((TtlBucket *)item)->gone = TRUE;
+      }
+}
+
 void
 ttl_tree_root_replaced (TtlTree *self)
 {
@@ -372,22 +420,26 @@ ttl_tree_root_replaced (TtlTree *self)
 
   if (fstat (self->root->dir->fd, &st) < 0)
     return;
+  if (st.st_dev != self->dev || st.st_ino != self->root->ino)
+    remove_all_locked (self);
   forget_ino_locked (self->root);
   self->root->ino = st.st_ino;
-  self->dev = st.st_dev;
+  __atomic_store_n (&self->dev, st.st_dev, __ATOMIC_RELAXED);
   g_hash_table_replace (self->by_ino, &self->root->ino, self->root);
-  while (self->open_dirs.length > 0)
-    g_ptr_array_add (closed, uncache_dir_locked (g_queue_peek_tail (&self->open_dirs)));
+  uncache_all_locked (self, closed);
+  g_atomic_int_set (&self->cut_off, FALSE);
 }
 
-/* A directory that has been removed stays open, and everything in it is merely absent: that would be a lie about the
- * root. */
+/* A directory that has been removed stays open, and everything in it is merely absent; one whose file system was
+ * unmounted stays as it was, where nobody else looks. Either would be a lie about the root. */
 static int
 check_root (TtlTree *self, const TtlDir *dir)
 {
   struct stat st;
 
-  if (self->lost == NULL || fstat (dir->fd, &st) < 0 || st.st_nlink > 0)
+  if (self->lost == NULL)
+    return 0;
+  if (!ttl_tree_root_is_cut_off (self) && (fstat (dir->fd, &st) < 0 || st.st_nlink > 0))
     return 0;
   return self->lost (self->lost_data);
 }
@@ -472,7 +524,7 @@ ttl_bucket_is_in_place (TtlBucket *self)
       }
       if (ttl_bucket_open (parent, &dir) < 0
           || fstatat (dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != at->ino
-          || st.st_dev != at->tree->dev)
+          || st.st_dev != __atomic_load_n (&at->tree->dev, __ATOMIC_RELAXED))
         return FALSE;
       ttl_bucket_unref (at);
       at = g_steal_pointer (&parent);

@@ -21,12 +21,18 @@ TtlTree *ttl_tree_new (int root_fd, guint max_dirs);
 /* Every bucket reference must have been given back. */
 void ttl_tree_free (TtlTree *self);
 
-/* What to do when the root's directory has been removed: called by whoever needs it, with no lock. It returns 0 when
+/* What to do when the root's directory has been removed or cut off: called by whoever needs it, with no lock. It returns 0 when
  * the root's descriptor number stands for another directory by now and ttl_tree_root_replaced() was told so, and
  * otherwise what open() is to return. */
 typedef int (*TtlTreeLost) (gpointer data);
 void ttl_tree_set_lost (TtlTree *self, TtlTreeLost lost,
                         gpointer data); /* before there are threads */
+/* The root's file system has been unmounted: it can still be used, but nobody else comes to it. */
+void ttl_tree_root_cut_off (TtlTree *self);
+gboolean ttl_tree_root_is_cut_off (TtlTree *self);
+/* Whether @st is of the directory that the root is, or was until it was cut off. */
+gboolean ttl_tree_root_was (TtlTree *self, const struct stat *st);
+/* Where it is another directory than before, all buckets are gone. */
 void ttl_tree_root_replaced (TtlTree *self);
 
 TtlBucket *ttl_tree_root (TtlTree *self); /* borrowed */

@@ -203,7 +203,10 @@ link_own (TtlDraft *self, int dir_fd, const char *name)
   if (self->scratch[0] != '\0')
     return ttl_rename_noreplace (dir_fd, self->scratch, dir_fd, name);
   g_snprintf (path, sizeof path, "/proc/self/fd/%d", self->own_fd);
-  return linkat (AT_FDCWD, path, dir_fd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+  if (linkat (AT_FDCWD, path, dir_fd, name, AT_SYMLINK_FOLLOW) == 0)
+    return 0;
+  /* The file was begun before its file system was unmounted: it has no way into the one that is mounted now. */
+  return errno == EXDEV ? -EIO : -errno;
 }
 
 /* Gives the private file the key's name, whatever stands there. */

@@ -287,6 +287,18 @@ nudge_watchers (TtlBucket *bucket)
 
 /* ---- either ---- */
 
+/* Behind the root's descriptor there is no directory once its file system has been unmounted (lost.c): then there only seems
+ * to be no setting, and whoever still has a bucket open must not end a lease by that. */
+static int
+unless_cut_off (const TtlSettings *self, int res)
+{
+  struct stat st;
+
+  if (res != -ENODATA || (fstat (self->root_fd, &st) == 0 && S_ISDIR (st.st_mode)))
+    return res;
+  return -EIO;
+}
+
 int
 ttl_settings_get_bucket (TtlSettings *self, TtlBucket *bucket, TtlDuration *own_out)
 {
@@ -295,7 +307,7 @@ ttl_settings_get_bucket (TtlSettings *self, TtlBucket *bucket, TtlDuration *own_
   int res;
 
   if (!self->xattrs)
-    return read_bucket_file (file = bucket_file (self, bucket), own_out);
+    return unless_cut_off (self, read_bucket_file (file = bucket_file (self, bucket), own_out));
   res = ttl_bucket_open (bucket, &dir);
   if (res < 0)
     return res;
@@ -310,7 +322,8 @@ ttl_settings_get_key (TtlSettings *self, TtlBucket *bucket, int dir_fd, const ch
 
   if (self->xattrs)
     return get_xattr (dir_fd, backing, own_out);
-  return read_key_file (file = key_file (self, bucket, backing), ino, own_out);
+  return unless_cut_off (self,
+                         read_key_file (file = key_file (self, bucket, backing), ino, own_out));
 }
 
 int

@@ -17,9 +17,11 @@ struct TtlStore /* everything is constant after ttl_store_open(); what changes h
   TtlRootCaps caps;
   guint64 connection_id;
   char *root_path; /* absolute */
-  int root_fd; /* the number; another directory may come to stand behind it, see ttl_store_find_root() */
+  int root_fd;     /* the number; another directory may come to stand behind it, see ttl_store_find_root() */
   pthread_mutex_t lost_lock; /* outside of every order: held while the root is looked for */
   gint64 lost_us;            /* when it was looked for last; guarded by lost_lock */
+  int mount; /* the one that the root was opened through, -1 if not known; guarded by lost_lock */
+  gboolean root_is_mount; /* the root is where something is mounted */
   TtlTree *tree;
   TtlSettings *settings;
   TtlCommits *commits;
@@ -60,6 +62,8 @@ ttl_ns_timespec (gint64 ns)
 
 /* core/lost.c: a TtlTreeLost, @data being the store. */
 int ttl_store_find_root (gpointer data);
+/* What is mounted has changed. TRUE when the root is not among it any more. */
+gboolean ttl_store_mounts_changed (TtlStore *self);
 
 /* A new scratch name, unlike any other. */
 void ttl_scratch_name (const char *purpose, TtlName name_out);

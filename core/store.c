@@ -4,6 +4,7 @@
 #include "cleanup.h"
 #include "keeper.h"
 #include "log.h"
+#include "mounts.h"
 #include "reaper.h"
 #include "watcher.h"
 
@@ -86,6 +87,10 @@ ttl_store_open (const char *path, const TtlStoreOptions *options, GError **error
   self->connection_id = random_id ();
   self->root_fd = root_fd;
   self->root_path = g_canonicalize_filename (path, NULL);
+  self->mount = ttl_mount_of (root_fd);
+  if (!ttl_mount_is_there (self->mount))
+    self->mount = -1; /* of a place that is not shown to us: its end would not be, either */
+  self->root_is_mount = ttl_mount_begins_at (self->root_path);
   if (options->clock == NULL)
     tell_time_by_file_system (self);
   pthread_mutex_init (&self->lost_lock, NULL);
@@ -169,7 +174,10 @@ ttl_store_root (TtlStore *self)
 int
 ttl_store_statfs (TtlStore *self, struct statvfs *out)
 {
-  return fstatvfs (self->root_fd, out) < 0 ? -errno : 0;
+  g_autoptr (TtlDir) dir = NULL;
+  int res = ttl_bucket_open (ttl_tree_root (self->tree), &dir);
+
+  return res < 0 ? res : fstatvfs (ttl_dir_fd (dir), out) < 0 ? -errno : 0;
 }
 
 /* ---- TTLs ---- */

@@ -4,6 +4,7 @@
 #include "cleanup.h"
 #include "keeper.h"
 #include "log.h"
+#include "mounts.h"
 #include "reaper.h"
 #include "store-private.h"
 
@@ -32,6 +33,7 @@ struct TtlWatcher
   TtlStore *store;  /* constant */
   int inotify_fd;   /* constant; -1 when there is none */
   int wake_fd;      /* constant; an eventfd */
+  int mounts_fd;    /* constant; -1 when there is none */
   gint stopping;    /* atomic */
   pthread_t thread; /* constant */
   gboolean running; /* constant once started */
@@ -147,6 +149,21 @@ unwatch (TtlWatcher *self, int wd)
   TTL_LOCKED (&self->lock);
 
   forget_watch_locked (self, wd);
+}
+
+/* The directories that were watched so far may go on elsewhere: what happens there is nothing to us. */
+static void
+unwatch_all (TtlWatcher *self)
+{
+  GHashTableIter iter;
+  gpointer wd;
+  TTL_LOCKED (&self->lock);
+
+  g_hash_table_iter_init (&iter, self->by_wd);
+  while (g_hash_table_iter_next (&iter, &wd, NULL))
+    (void)inotify_rm_watch (self->inotify_fd, GPOINTER_TO_INT (wd));
+  g_hash_table_remove_all (self->watched);
+  g_hash_table_remove_all (self->by_wd);
 }
 
 /* Tells of what was already there when a bucket appeared. */
@@ -433,17 +450,20 @@ watcher_main (gpointer data)
   }
   for (;;)
     {
-      struct pollfd fds[2] = { { .fd = self->wake_fd, .events = POLLIN },
-                               { .fd = self->inotify_fd, .events = POLLIN } };
-      int n = poll (fds, 2, poll_interval (self));
-
+      struct pollfd fds[3] = { { .fd = self->wake_fd, .events = POLLIN },
+                               { .fd = self->inotify_fd, .events = POLLIN },
+                               { .fd = self->mounts_fd, .events = POLLPRI } };
+      int n = poll (fds, 3, poll_interval (self));
+      gboolean cut_off = n > 0 && fds[2].revents != 0 && ttl_store_mounts_changed (self->store);
       guint64 wakes;
 
       if (g_atomic_int_get (&self->stopping) || (n < 0 && errno != EINTR))
         return NULL;
       if (fds[0].revents != 0 && read (self->wake_fd, &wakes, sizeof wakes) < 0)
         return NULL;
-      if (n == 0 || fds[0].revents != 0)
+      if (fds[0].revents != 0)
+        unwatch_all (self);
+      if (n == 0 || fds[0].revents != 0 || cut_off)
         {
           take_in_all (self);
           tell (self, TTL_EVENT_RESYNC, NULL, NULL);
@@ -463,6 +483,7 @@ ttl_watcher_new (TtlStore *store)
   self->store = store;
   self->inotify_fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
   self->wake_fd = eventfd (0, EFD_CLOEXEC);
+  self->mounts_fd = ttl_mount_open_changes ();
   pthread_mutex_init (&self->calling, NULL);
   pthread_mutex_init (&self->lock, NULL);
   pthread_cond_init (&self->ready_cond, NULL);
@@ -492,6 +513,7 @@ ttl_watcher_free (TtlWatcher *self)
   g_array_unref (self->subscriptions);
   ttl_clear_fd (&self->inotify_fd);
   ttl_clear_fd (&self->wake_fd);
+  ttl_clear_fd (&self->mounts_fd);
   pthread_cond_destroy (&self->ready_cond);
   pthread_mutex_destroy (&self->lock);
   pthread_mutex_destroy (&self->calling);
