@@ -273,6 +273,28 @@ mount_log (TestMount *self)
   return log != NULL ? log : "";
 }
 
+long
+mount_resident_kb (TestMount *self)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/statm", (int)self->pid);
+  g_autofree char *statm = NULL;
+  long total = 0, pages = 0;
+
+  cr_assert (g_file_get_contents (path, &statm, NULL, NULL));
+  cr_assert_eq (sscanf (statm, "%ld %ld", &total, &pages), 2);
+  return pages * (sysconf (_SC_PAGESIZE) / 1024);
+}
+
+gboolean
+mount_is_sanitized (TestMount *self)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/maps", (int)self->pid);
+  g_autofree char *maps = NULL;
+
+  cr_assert (g_file_get_contents (path, &maps, NULL, NULL));
+  return strstr (maps, "libasan") != NULL || strstr (maps, "libtsan") != NULL;
+}
+
 const char *
 at (const char *name)
 {

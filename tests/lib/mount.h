@@ -47,7 +47,10 @@ void mount_kill (TestMount *self);
 
 const char *ttlfs_program (void);
 pid_t mount_pid (TestMount *self);
-const char *mount_log (TestMount *self); /* what it has written so far */
+const char *mount_log (TestMount *self);  /* what it has written so far */
+long mount_resident_kb (TestMount *self); /* what it has in memory */
+/* A sanitizer keeps what was freed for a while. */
+gboolean mount_is_sanitized (TestMount *self);
 gboolean is_mounted (const char *dir);
 
 /* A path in the first mount, in the second, in the backing directory. @name is taken as it is. */

@@ -38,30 +38,6 @@ put_and_look (int round)
     }
 }
 
-/* A sanitizer keeps what was freed for a while. */
-static gboolean
-daemon_is_sanitized (void)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/maps", (int)mount_pid (mount_number (1)));
-  g_autofree char *maps = NULL;
-
-  cr_assert (g_file_get_contents (path, &maps, NULL, NULL));
-  return strstr (maps, "libasan") != NULL || strstr (maps, "libtsan") != NULL;
-}
-
-/* In kB. */
-static long
-resident (void)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/statm", (int)mount_pid (mount_number (1)));
-  g_autofree char *statm = NULL;
-  long total = 0, pages = 0;
-
-  cr_assert (g_file_get_contents (path, &statm, NULL, NULL));
-  cr_assert_eq (sscanf (statm, "%ld %ld", &total, &pages), 2);
-  return pages * (sysconf (_SC_PAGESIZE) / 1024);
-}
-
 Test (memory, is_given_back_when_leases_end)
 {
   long after_two, after_eight;
@@ -69,14 +45,14 @@ Test (memory, is_given_back_when_leases_end)
   for (int round = 0; round < 2; round++)
     put_and_look (round);
   assert_eventually (10000, count_listed (at (".")) == 0);
-  after_two = resident ();
+  after_two = mount_resident_kb (mount_number (1));
   for (int round = 2; round < 8; round++)
     put_and_look (round);
   assert_eventually (10000, count_listed (at (".")) == 0);
   sleep_ms (100);
-  after_eight = resident ();
+  after_eight = mount_resident_kb (mount_number (1));
   /* A node is half a kilobyte, and each put and look may leave two. */
-  if (kernel_can_be_told () && !daemon_is_sanitized ())
+  if (kernel_can_be_told () && !mount_is_sanitized (mount_number (1)))
     cr_assert (after_eight - after_two < 6 * KEYS / 4, "%ld kB more for %d keys that are gone",
                after_eight - after_two, 6 * KEYS);
 }
