@@ -2,6 +2,8 @@
  * They are still different programs. */
 #include "mount.h"
 
+#include <signal.h>
+
 #define WORDS 3000
 #define LINES 100
 
@@ -183,4 +185,58 @@ Test (callers_without_a_pid, have_one_winner_of_o_excl)
       cr_assert (winner >= 0, "nobody won");
       assert_value (path, text ("%d", winner));
     }
+}
+
+static int
+write_and_stay (const void *data)
+{
+  const Caller *self = data;
+  int fd = open (self->path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+  if (fd < 0 || write_all (fd, "written") < 0 || put (at ("ready"), "") < 0)
+    return 1;
+  for (;;)
+    pause ();
+}
+
+/* Nobody can tell how such a caller ended: its last close publishes what it has written, as with any other file. */
+Test (callers_without_a_pid, publish_what_they_had_written_when_they_were_killed)
+{
+  Caller caller = { .path = at ("k") };
+  pid_t pid;
+
+  assert_ok (put (at ("k"), "old"));
+  pid = start (&caller, write_and_stay);
+  assert_eventually (5000, exists (at ("ready")));
+  assert_witnessed (at ("k"), "old");
+  assert_ok (kill (pid, SIGKILL));
+  cr_assert_eq (wait_for (pid), 128 + SIGKILL);
+  assert_eventually (1000, g_strcmp0 (get (at ("k")), "written") == 0);
+  assert_witnessed (at ("k"), "written");
+}
+
+static int
+publish_and_stay (const void *data)
+{
+  const Caller *self = data;
+  int fd = open (self->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+
+  if (fd < 0 || write_all (fd, "held") < 0 || fsync (fd) < 0)
+    return 1;
+  for (;;)
+    pause ();
+}
+
+Test (callers_without_a_pid, hold_a_key_until_they_end)
+{
+  Caller caller = { .path = at ("k") };
+  pid_t pid;
+
+  assert_ok (set_xattr (at ("."), "user.ttlfs.ttl", "1s"));
+  pid = start (&caller, publish_and_stay);
+  assert_eventually (5000, exists (at ("k")));
+  assert_stays (2500, exists (at ("k")));
+  assert_ok (kill (pid, SIGKILL));
+  cr_assert_eq (wait_for (pid), 128 + SIGKILL);
+  assert_eventually (2000, !exists (at ("k")));
 }
