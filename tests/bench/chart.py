@@ -3,7 +3,7 @@ import math
 from xml.sax.saxutils import escape
 
 import figures as judged
-from report import WHAT, number
+from report import number, what
 
 COLOURS = {"ttlfs tmpfs": "#1f5fbf", "directory tmpfs": "#8a8a8a", "redis unix": "#c8442b", "redis tcp": "#e39a2d",
            "etcd": "#4b9b5f"}
@@ -11,7 +11,7 @@ SHAPES = {"ttlfs tmpfs": "circle", "directory tmpfs": "square", "redis unix": "d
           "etcd": "cross"}
 TEXT, FAINT, GRID = "#24292f", "#57606a", "#d8dee4"
 WIDTH = 860
-LEFT = 110
+LEFT = 160
 
 
 class Drawing:
@@ -35,18 +35,19 @@ class Drawing:
 
     def mark(self, x, y, subject, tip=""):
         colour, shape, r = COLOURS[subject], SHAPES[subject], 5
+        outline = ' stroke="#ffffff" stroke-width="1"'  # parts two marks that overlap
         outlines = {
             "square": [(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)],
             "diamond": [(x, y - r - 1), (x + r + 1, y), (x, y + r + 1), (x - r - 1, y)],
             "triangle": [(x, y - r - 1), (x + r + 1, y + r), (x - r - 1, y + r)],
         }
         if shape == "circle":
-            shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r + 1}"'
+            shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r + 1}"{outline}'
         elif shape == "cross":
             shape = (f'<path d="M{x - r:.1f},{y - r:.1f}L{x + r:.1f},{y + r:.1f}M{x - r:.1f},{y + r:.1f}'
                      f'L{x + r:.1f},{y - r:.1f}" stroke="{colour}" stroke-width="3"')
         else:
-            shape = f'<polygon points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in outlines[shape])}"'
+            shape = f'<polygon points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in outlines[shape])}"{outline}'
         self.parts.append(f'{shape} fill="{colour}"><title>{escape(tip)}</title>{shape_end(shape)}')
 
     def legend(self, x, y, subjects):
@@ -84,7 +85,7 @@ def of_operations(results):
     drawing.text(16, 28, "How long one operation takes (median, one client)", 16, weight="bold")
     drawing.text(16, 48, where(results), 11, FAINT)
     drawing.legend(24, 74, subjects)
-    left, right, bottom = LEFT + 30, WIDTH - 30, height - 40
+    left, right, bottom = LEFT, WIDTH - 36, height - 40
 
     def at(us):
         return left + (math.log10(max(us, 0.01)) - low) / (high - low) * (right - left)
@@ -94,7 +95,7 @@ def of_operations(results):
         drawing.text(at(10**power), bottom + 16, scale(10**power), 11, FAINT, "middle")
     for i, op in enumerate(ops):
         y = 108 + 26 * i
-        drawing.text(left - 12, y + 4, WHAT[op].replace("`", ""), 12, anchor="end")
+        drawing.text(left - 12, y + 4, what(op, results).replace("`", ""), 12, anchor="end")
         drawing.line(left, y, right, y)
         for subject in reversed(subjects):
             cell = figures.get(op, subject)

@@ -141,9 +141,11 @@ def of_lateness(figures):
         value = None if seen is None else seen[f"{what}_us"] / 1000
         missed = (seen or {}).get("missed", 0)
         limit = "0" if limit_ms == 0 else f"under {limit_ms} ms"
+        shown = f"{value or 0:.2f} ms" + (f", {missed} never came" if missed else "")
+        if seen is not None and seen["n"] == 0:
+            shown = f"none of {late['keys']} ever came"
         targets.append(Target(f"lateness of {name}, {what}, {limit} at {rate} expiries per second", value,
-                              lambda ms, missed=missed, limit_ms=limit_ms: ms <= limit_ms and missed == 0,
-                              f"{value or 0:.2f} ms" + (f", {missed} of {late.get('keys')} never came" if missed else "")))
+                              lambda ms, missed=missed, limit_ms=limit_ms: ms <= limit_ms and missed == 0, shown))
     return targets
 
 
