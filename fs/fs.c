@@ -51,7 +51,12 @@ ttl_fs_free (TtlFs *self)
   ttl_prune_free (self->prune);
   g_hash_table_iter_init (&iter, self->handles);
   while (g_hash_table_iter_next (&iter, &handle, NULL))
-    ttl_handle_free (handle);
+    {
+      /* ": > k" is published by its RELEASE, and the kernel takes back a RELEASE that we have not read when it unmounts. */
+      if (g_atomic_int_get (&((TtlHandle *)handle)->closed))
+        (void)ttl_handle_publish_last (handle);
+      ttl_handle_free (handle);
+    }
   g_hash_table_iter_init (&iter, self->dirs);
   while (g_hash_table_iter_next (&iter, &handle, NULL))
     ttl_dir_handle_free (handle);

@@ -30,7 +30,7 @@ typedef struct
 
 /* @store is taken. */
 TtlFs *ttl_fs_new (TtlStore *store);
-/* Drops what is still open, unpublished. */
+/* Drops what is still open, unpublished, but for what has been closed. */
 void ttl_fs_free (TtlFs *self);
 
 /* The operations; the session's user data is the TtlFs. */

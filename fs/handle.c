@@ -137,6 +137,7 @@ ttl_handle_flush (TtlHandle *self, pid_t tid)
   TTL_LOCKED (&self->writer->lock);
   if (drop_if_killed (self, tid, by_opener) || !by_opener)
     return 0;
+  g_atomic_int_set (&self->closed, TRUE);
   return publish_touched (self);
 }
 

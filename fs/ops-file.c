@@ -340,6 +340,7 @@ op_write (fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t of
       count = ttl_draft_write (handle->writer->draft, buf, size,
                                handle->append && !fi->writepage ? TTL_WRITE_AT_END : off);
       handle->writer->last = ttl_fs_caller (req);
+      g_atomic_int_set (&handle->closed, FALSE);
     }
   ttl_debug ("WRITE %lu %zu bytes at %ld -> %zd", ino, size, (long)off, count);
   ttl_reply_count (req, count);

@@ -138,3 +138,19 @@ Test (the_last_close, of_a_thousand_keys_is_always_seen)
       assert_ok (witness_stat (path, NULL));
     }
 }
+
+/* The kernel takes back a RELEASE that nobody has read yet when it unmounts. */
+Test (the_last_close, is_not_lost_to_an_unmount)
+{
+  for (int i = 0; i < 20; i++)
+    {
+      const char *name = text ("k%d", i);
+      int fd = open (at (name), O_WRONLY | O_CREAT, 0666);
+
+      assert_ok (fd);
+      assert_ok (close (fd));
+      mount_stop (mount_number (1));
+      cr_assert (exists (raw (name)), "%s was lost", name);
+      mount_start ("ttl=1h");
+    }
+}
