@@ -336,9 +336,10 @@ op_write (fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t of
   if (handle->writer != NULL)
     {
       TTL_LOCKED (&handle->writer->lock);
-      /* On O_APPEND the kernel's idea of the end may be old; what it writes back from a mapping has its place. */
+      /* On O_APPEND the kernel's idea of the end may be old. What it writes back from a mapping has its place, and comes
+       * without flags; fcntl (F_SETFL) may have taken the flag away. */
       count = ttl_draft_write (handle->writer->draft, buf, size,
-                               handle->append && !fi->writepage ? TTL_WRITE_AT_END : off);
+                               handle->append && fi->flags & O_APPEND ? TTL_WRITE_AT_END : off);
       handle->writer->last = ttl_fs_caller (req);
       g_atomic_int_set (&handle->closed, FALSE);
     }

@@ -703,6 +703,7 @@ step_write (World *self, Bytes *line)
   const struct fuse_write_in body = { .fh = handle != NULL ? handle->fh : 0,
                                       .offset = offset,
                                       .size = size,
+                                      .flags = how & 0x20 ? 0 : O_APPEND,
                                       .write_flags = how & 0x40 ? FUSE_WRITE_CACHE : 0 };
   const Reply *reply = wire_reply (self->wire);
   struct fuse_write_out out;
