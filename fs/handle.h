@@ -18,7 +18,7 @@ typedef struct
   pid_t opener;       /* the thread that opened it */
   TtlLockFile *locks; /* the key's locks; constant */
   gint locked;        /* atomic; a lock was asked for through it */
-  gint closed;        /* atomic; its opener has closed a descriptor, and nothing was written since */
+  gint closed; /* atomic; its opener has closed a descriptor, and nothing was written since */
 } TtlHandle;
 
 /* @fd is taken. */
