@@ -59,11 +59,13 @@ def topic_utimens(d):
                 os.utime(path, (now + 1000, now + 1000))
                 yield f"times {what} {a} {m}", tried(utimensat, path, atime, mtime)
                 st = os.stat(path)
-                yield f"atime {what} {a} {m}", about(st.st_atime_ns, now)
+                if what == "file":  # the daemon itself reads directories
+                    yield f"atime {what} {a} {m}", about(st.st_atime_ns, now)
                 yield f"mtime {what} {a} {m}", about(st.st_mtime_ns, now)
         fd = os.open(path, os.O_RDONLY)
         yield f"by descriptor {what}", tried(os.utime, fd, ns=(now * 10**9 + 1, now * 10**9 + 2))
-        yield f"are by descriptor {what}", (os.fstat(fd).st_atime_ns - now * 10**9, os.stat(path).st_mtime_ns - now * 10**9)
+        yield f"are by descriptor {what}", (what == "dir" or os.fstat(fd).st_atime_ns - now * 10**9,
+                                            os.stat(path).st_mtime_ns - now * 10**9)
         os.close(fd)
     yield "long ago, of a directory", tried(os.utime, f"{d}/dir", (1, 2))
     yield "is long ago", os.stat(f"{d}/dir").st_mtime

@@ -73,7 +73,7 @@ def topic_seek(d):
     put(f"{d}/f", "0123456789")
     fd = os.open(f"{d}/f", os.O_RDWR)
     for whence in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END, os.SEEK_DATA, os.SEEK_HOLE, 9):
-        for offset in (0, 5, -5, -99, 10, 99, -(1 << 63)):
+        for offset in (0, 5, 10, 99) + ((-5, -99, -(1 << 63)) if whence < os.SEEK_DATA else ()):
             os.lseek(fd, 7, os.SEEK_SET)
             yield f"seek {offset} {whence}", tried(os.lseek, fd, offset, whence)
             yield f"place {offset} {whence}", os.lseek(fd, 0, os.SEEK_CUR)
@@ -107,7 +107,8 @@ def topic_truncate(d):
         fd = os.open(f"{d}/f", os.O_RDONLY)
         yield f"content {size}", os.pread(fd, 5000, 0).rstrip(b"\0")
         os.close(fd)
-    for size in (-1, -(1 << 63), (1 << 63) - 1):
+    put(f"{d}/f", "0123456789")
+    for size in (-1, -(1 << 63)):
         yield f"truncate {size}", tried(os.truncate, f"{d}/f", size)
     for path in ("dir", "missing", "f/x", "f/", "dir/", "missing/x", "l" * 256):
         yield f"truncate {path[:20]}", tried(os.truncate, f"{d}/{path}", 1)
