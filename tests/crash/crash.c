@@ -1,6 +1,7 @@
 /* crash - kills the daemon, and cuts the power, under load, and looks what is left.
  *
- *     crash [--seconds T] [--seed S]
+ *     crash [--seconds T] [--seed S]             half of the time for kills, half for power
+ *     crash --kills N [--seconds T] [--seed S]   kills alone, and that many; not to get there in the time is a failure
  *
  * TTLFS_BIN names the daemon; the backing directory of the kills is made under TTLFS_TEST_DIR, or in the temporary directory.
  * The seed fixes what the clients do; when the daemon dies between is a matter of microseconds, and chance.
@@ -14,7 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define DEFAULT_SECONDS 36
+#define DEFAULT_SECONDS 30
 
 static const char *const power_types[] = { "ext4", "xfs" };
 
@@ -29,11 +30,12 @@ on_signal (int number)
 }
 
 static gboolean
-parse (int argc, char **argv, gint64 *seconds, gint64 *seed)
+parse (int argc, char **argv, gint64 *seconds, gint64 *seed, gint64 *kills)
 {
   const GOptionEntry entries[] = {
     { "seconds", 0, 0, G_OPTION_ARG_INT64, seconds, "Take about T seconds in all", "T" },
     { "seed", 0, 0, G_OPTION_ARG_INT64, seed, "Seed of what the clients do", "S" },
+    { "kills", 0, 0, G_OPTION_ARG_INT64, kills, "Kill N times, and cut no power", "N" },
     { 0 },
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
@@ -92,13 +94,13 @@ int
 main (int argc, char **argv)
 {
   const char *test_dir = g_getenv ("TTLFS_TEST_DIR");
-  gint64 seconds = DEFAULT_SECONDS, seed = g_get_real_time ();
+  gint64 seconds = DEFAULT_SECONDS, seed = g_get_real_time (), kills = 0;
   g_autofree char *work = NULL;
   g_autofree char *backing = NULL;
   Janitor *janitor;
   gboolean stopped;
 
-  if (!parse (argc, argv, &seconds, &seed))
+  if (!parse (argc, argv, &seconds, &seed, &kills))
     return 2;
   if (access ("/dev/fuse", F_OK) < 0 || daemon_program () == NULL)
     {
@@ -111,16 +113,17 @@ main (int argc, char **argv)
   work = make_dir (g_get_tmp_dir (), "crash");
   backing = make_dir (test_dir != NULL ? test_dir : g_get_tmp_dir (), "backing");
   janitor = janitor_new (work, backing);
-  report = (Report){ .seed = (guint64)seed, .limit_ns = 1 };
+  report = (Report){ .seed = (guint64)seed, .limit_ns = 1, .kills = kills };
   signal (SIGINT, on_signal);
   signal (SIGTERM, on_signal);
   signal (SIGHUP, on_signal);
   printf ("crash: seed %" G_GINT64_FORMAT "\n", seed);
   fflush (stdout);
 
-  give (seconds * SECOND / 2);
+  give (kills > 0 ? seconds * SECOND : seconds * SECOND / 2);
   scenario_kill (&report, work, backing);
-  lose_power (work, seconds * SECOND / 2);
+  if (kills == 0)
+    lose_power (work, seconds * SECOND / 2);
   stopped = interrupted ();
   janitor_finish (janitor);
   printf ("%u passed, %u failed\n", report.passed, report.failed + stopped);

@@ -142,13 +142,17 @@ scenario_kill (Report *report, const char *work, const char *backing)
   guint confirmed = 0;
   int n = 0;
 
-  for (; going && (n == 0 || !report_time_is_up (report)); n++)
+  for (; going && (n == 0 || !report_time_is_up (report))
+         && (report->kills == 0 || n < report->kills);
+       n++)
     {
       going = episode (&self, n);
       confirmed += journal_confirmed (load_journal (self.load));
     }
   if (going)
     going = check_leftovers (&self);
+  if (going && n < report->kills && report->limit_ns != 0)
+    going = report_failure (report, "there was time for %d kills only", n);
   if (!going)
     report_episode (report, FALSE);
   if (self.load != NULL)

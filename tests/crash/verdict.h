@@ -6,6 +6,7 @@
 typedef struct
 {
   gint64 limit_ns; /* steady_ns() when to stop */
+  gint64 kills;    /* stop after so many; 0: only for the time */
   guint64 seed;
   guint passed;
   guint failed;

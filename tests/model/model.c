@@ -1,11 +1,12 @@
 /* model - random concurrent histories through two mounts of one root and a raw peer, each checked to be one that a store
  * with leases could have had doing one thing at a time.
  *
- *     model [--histories N] [--seed S] [--seconds T] [--lanes L]
+ *     model [--histories N] [--operations N] [--seed S] [--seconds T] [--lanes L]
  *
  * TTLFS_BIN names the daemon; the backing directory is made under TTLFS_TEST_DIR, or in the temporary directory.
  * History number i has seed S + i; a report names the seed of its history, and --histories 1 --seed THAT does the same
  * steps again. How they fall together is the kernel's doing, so it may take a few times.
+ * With --operations, not to get there in the time is a failure.
  * The last line is the sum; the status is 0 when nothing failed and something passed. */
 #include "daemon.h"
 #include "files.h"
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-#define DEFAULT_SECONDS 50
+#define DEFAULT_SECONDS 40
 #define LANES_MAX 256
 
 static volatile sig_atomic_t interrupted;
@@ -24,6 +25,7 @@ static volatile sig_atomic_t interrupted;
 typedef struct
 {
   gint64 histories;
+  gint64 operations; /* 0: any number */
   gint64 seed;
   gint64 seconds;
   int lanes;
@@ -52,6 +54,8 @@ parse (int argc, char **argv, Options *options)
 {
   const GOptionEntry entries[] = {
     { "histories", 0, 0, G_OPTION_ARG_INT64, &options->histories, "Stop after N histories", "N" },
+    { "operations", 0, 0, G_OPTION_ARG_INT64, &options->operations, "Stop after N operations",
+      "N" },
     { "seed", 0, 0, G_OPTION_ARG_INT64, &options->seed, "Seed of the first history", "S" },
     { "seconds", 0, 0, G_OPTION_ARG_INT64, &options->seconds, "Stop after T seconds", "T" },
     { "lanes", 0, 0, G_OPTION_ARG_INT, &options->lanes, "Run L histories at a time", "L" },
@@ -117,10 +121,16 @@ mount_both (Model *self)
   return TRUE;
 }
 
-static void
-watch (Model *self, gint64 seconds)
+static gboolean
+are_enough (const Board *board, const Options *options)
 {
-  gint64 limit = now_ns () + seconds * SECOND;
+  return options->operations > 0 && board->ops >= (guint64)options->operations;
+}
+
+static void
+watch (Model *self, const Options *options)
+{
+  gint64 limit = now_ns () + options->seconds * SECOND;
   int running = self->n_lanes;
 
   while (running > 0)
@@ -128,8 +138,8 @@ watch (Model *self, gint64 seconds)
       int status;
       pid_t pid;
 
-      if (interrupted || now_ns () > limit || !daemon_runs (self->daemons[0])
-          || !daemon_runs (self->daemons[1]))
+      if (interrupted || now_ns () > limit || are_enough (self->board, options)
+          || !daemon_runs (self->daemons[0]) || !daemon_runs (self->daemons[1]))
         self->board->stop = TRUE;
       while ((pid = waitpid (-1, &status, WNOHANG)) > 0)
         for (int i = 0; i < self->n_lanes; i++)
@@ -180,7 +190,7 @@ main (int argc, char **argv)
     {
       while (self.n_lanes < options.lanes)
         self.lanes[self.n_lanes++] = lane_start (self.board);
-      watch (&self, options.seconds);
+      watch (&self, &options);
     }
   else
     self.failed++;
@@ -190,6 +200,12 @@ main (int argc, char **argv)
   g_free (self.backing);
 
   board = self.board;
+  if (options.operations > 0 && !are_enough (board, &options))
+    {
+      printf ("FAILED: there was not the time for %" G_GINT64_FORMAT " operations\n",
+              options.operations);
+      self.failed++;
+    }
   printf ("model: %" G_GUINT64_FORMAT " operations, the slowest took %.1f ms; %" G_GUINT64_FORMAT
           " were moot; %" G_GUINT64_FORMAT " histories left out for a step of the clock\n",
           board->ops, (double)board->slowest_ns / MS, board->moot, board->stepped);
