@@ -69,6 +69,12 @@ def topic_utimens(d):
         os.close(fd)
     yield "long ago, of a directory", tried(os.utime, f"{d}/dir", (1, 2))
     yield "is long ago", os.stat(f"{d}/dir").st_mtime
+    for seconds in (-1, -(1 << 31), 1 << 31, 1 << 32, (1 << 33) + 5):
+        yield f"{seconds} s, of a directory", tried(utimensat, f"{d}/dir", (seconds, 0), (seconds, 0))
+        yield f"are {seconds} s, of a directory", os.stat(f"{d}/dir").st_mtime
+    for seconds in (1 << 32, 1 << 33):
+        yield f"{seconds} s, of a file", tried(utimensat, f"{d}/file", (seconds, 0), (seconds, 0))
+        yield f"are {seconds} s, of a file", os.stat(f"{d}/file").st_mtime
     yield "atime long ago, of a file", tried(utimensat, f"{d}/file", (1, 2), (0, UTIME_OMIT))
     yield "is long ago, of a file", os.stat(f"{d}/file").st_atime_ns
     for path in ("missing", "file/x", "file/", "missing/x", "l" * 256):

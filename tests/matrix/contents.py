@@ -5,10 +5,11 @@ import os
 import resource
 import signal
 import struct
+import time
 
 from calls import *
 
-F_OFD_SETLK = 37
+F_OFD_SETLK, F_OFD_SETLKW = 37, 38
 KEEP, PUNCH, COLLAPSE, ZERO, INSERT, UNSHARE = 1, 2, 8, 16, 32, 64
 
 
@@ -31,6 +32,13 @@ def topic_read_and_write(d):
                 ("pwrite", lambda: os.pwrite(fd, b"cd", 1)),
                 ("place after pwrite", lambda: os.lseek(fd, 0, os.SEEK_CUR)),
                 ("pwrite before the start", lambda: os.pwrite(fd, b"x", -1)),
+                ("pwrite further than any file", lambda: os.pwrite(fd, b"x", (1 << 63) - 1)),
+                ("pwrite with a flag", lambda: os.pwritev(fd, [b"q"], 3, os.RWF_DSYNC)),
+                ("pwrite to append", lambda: os.pwritev(fd, [b"r"], 0, os.RWF_APPEND)),
+                ("advice", lambda: os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)),
+                ("readahead", lambda: libc("readahead", fd, ctypes.c_long(0), ctypes.c_size_t(4096))),
+                ("sync_file_range", lambda: libc("sync_file_range", fd, ctypes.c_long(0), ctypes.c_long(0), 7)),
+                ("syncfs", lambda: libc("syncfs", fd)),
                 ("writev", lambda: os.writev(fd, [b"e", b"", b"fg"])),
                 ("to 20", lambda: os.lseek(fd, 20, os.SEEK_SET)),
                 ("write there", lambda: os.write(fd, b"z")),
@@ -292,3 +300,101 @@ def topic_lock(d):
 def fcntl_plain(fd, command, lock, pid):
     kind, whence, start, length, who = struct.unpack("hhqqi4x", fcntl.fcntl(fd, command, lock))
     return kind, whence, start, length, "the other" if who == pid else "another"
+
+
+def topic_lock_waits(d):
+    """Locks that are waited for, and what lets go of them."""
+    put(f"{d}/f", "content")
+
+    def alarm(*_):
+        raise InterruptedError(errno.EINTR, "alarm")
+
+    def interrupted(take):
+        """What comes of it before a signal does."""
+        fd = os.open(f"{d}/f", os.O_RDWR)
+        signal.signal(signal.SIGALRM, alarm)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        return tried(take, fd)
+
+    takes = {
+        "flock": lambda fd: fcntl.flock(fd, fcntl.LOCK_EX),
+        "fcntl": lambda fd: fcntl.fcntl(fd, fcntl.F_SETLKW, record(fcntl.F_WRLCK, 0, 0)) and None,
+        "of a description": lambda fd: fcntl.fcntl(fd, F_OFD_SETLKW, record(fcntl.F_WRLCK, 0, 0)) and None,
+    }
+    for what, take in takes.items():
+        _, let_go = held_by_another(d, take)
+        yield f"{what}, interrupted", apart(lambda: interrupted(take))
+        let_go()
+        yield f"{what}, let go by exit", apart(lambda: interrupted(take))
+        fd = os.open(f"{d}/f", os.O_RDWR)
+        take(fd)
+        yield f"{what}, in a child", apart(lambda: interrupted(lambda _: take(fd)))
+        os.close(os.open(f"{d}/f", os.O_RDWR))
+        yield f"{what}, after the other was closed", apart(lambda: interrupted(take))
+        copy = os.dup(fd)
+        os.close(fd)
+        yield f"{what}, after one of two was closed", apart(lambda: interrupted(take))
+        os.close(copy)
+        yield f"{what}, after both", apart(lambda: interrupted(take))
+    fd = os.open(f"{d}/f", os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    yield "to exclusive", tried(fcntl.flock, fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    yield "to shared", tried(fcntl.flock, fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    yield "flock and fcntl are apart", apart(lambda: interrupted(takes["fcntl"]))
+    os.close(fd)
+    yield "deadlock", deadlock(d)
+
+
+def deadlock(d):
+    """Two processes that each wait for the other: one of them is told."""
+    fd = os.open(f"{d}/f", os.O_RDWR)
+    fcntl.fcntl(fd, fcntl.F_SETLK, record(fcntl.F_WRLCK, 0, 1))
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        mine = os.open(f"{d}/f", os.O_RDWR)
+        fcntl.fcntl(mine, fcntl.F_SETLK, record(fcntl.F_WRLCK, 1, 1))
+        os.write(writer, b"x")
+        result = tried(fcntl_plain, mine, fcntl.F_SETLKW, record(fcntl.F_WRLCK, 0, 1), 0)
+        os._exit(1 if result == "EDEADLK" else 0)
+    os.read(reader, 1)
+    result = tried(fcntl_plain, fd, fcntl.F_SETLKW, record(fcntl.F_WRLCK, 1, 1), 0)
+    os.close(fd)
+    _, status = os.waitpid(pid, 0)
+    os.close(reader)
+    os.close(writer)
+    return (result == "EDEADLK") + os.WEXITSTATUS(status)
+
+
+def topic_run(d):
+    """A program that runs, and one that is written."""
+    with open("/bin/sleep", "rb") as program:
+        content = program.read()
+    with open(f"{d}/sleep", "wb") as program:
+        program.write(content)
+    yield "not executable", tried(os.spawnv, os.P_WAIT, f"{d}/sleep", ["sleep", "0"])
+    os.chmod(f"{d}/sleep", 0o755)
+    yield "executable", os.spawnv(os.P_WAIT, f"{d}/sleep", ["sleep", "0"])
+    pid = os.spawnv(os.P_NOWAIT, f"{d}/sleep", ["sleep", "1"])
+    time.sleep(0.2)
+    yield "is read while it runs", len(get(f"{d}/sleep")) == len(content)
+    yield "is written while it runs", tried(open_, f"{d}/sleep", os.O_WRONLY)
+    yield "is unlinked while it runs", tried(os.unlink, f"{d}/sleep")
+    yield "and goes on", os.waitpid(pid, 0)[1]
+    put(f"{d}/script", "#!/bin/sh\nexit 7\n", 0o755)
+    yield "a script", os.spawnv(os.P_WAIT, f"{d}/script", ["script"])
+    fd = os.open(f"{d}/script", os.O_WRONLY)
+    yield "a script that is written", os.spawnv(os.P_WAIT, f"{d}/script", ["script"])
+    os.close(fd)
+
+
+def topic_lease(d):
+    """Those of fcntl, which are told of other opens."""
+    put(f"{d}/f", "content")
+    for how in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
+        fd = os.open(f"{d}/f", how)
+        for kind in (fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK):
+            yield f"lease {how} {kind}", tried(fcntl.fcntl, fd, fcntl.F_SETLEASE, kind)
+            yield f"is {how} {kind}", tried(fcntl.fcntl, fd, fcntl.F_GETLEASE)
+        tried(fcntl.fcntl, fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        os.close(fd)

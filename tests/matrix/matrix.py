@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 
+sys.dont_write_bytecode = True  # this directory may be anybody's
 import attributes
 import basics
 import contents

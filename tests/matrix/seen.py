@@ -176,5 +176,9 @@ def topic_ioctl(d):
     fd = os.open(f"{d}/f", os.O_RDONLY)
     yield "what is not there", tried(fcntl.ioctl, fd, 0x1234)
     yield "a terminal", os.isatty(fd)
+    yield "FS_IOC_GETFLAGS", tried(lambda: fcntl.ioctl(fd, 0x80086601, b"\0" * 8)) != "EIO"
+    other = os.open(f"{d}/g", os.O_WRONLY | os.O_CREAT)
+    yield "FICLONE", tried(fcntl.ioctl, other, 0x40049409, fd)
+    os.close(other)
     yield "FIONREAD", tried(lambda: struct.unpack("i", fcntl.ioctl(fd, 0x541b, b"\0" * 4)))
     os.close(fd)
