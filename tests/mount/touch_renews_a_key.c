@@ -97,7 +97,7 @@ Test (touch, of_a_missing_key_makes_an_empty_one)
 Test (touch, from_the_shell_renews)
 {
   assert_shells (
-      "echo v > k; for i in 1 2 3 4 5 6; do sleep 0.4; touch k; done; test \"$(cat k)\" = v");
+      "echo v > k; for i in 1 2 3 4 5 6 7 8; do sleep 0.2; touch k; done; test \"$(cat k)\" = v");
 }
 
 Test (touch, of_the_atime_alone_renews_nothing)
