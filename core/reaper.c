@@ -4,11 +4,13 @@
 #include "cleanup.h"
 #include "keeper.h"
 #include "log.h"
+#include "scan.h"
 #include "store-private.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 
+#define LOOK_BATCH 64                 /* names noted at a time: nobody waits long for the lock */
 #define BATCH 256                     /* entries per breath: a note never waits long for the lock */
 #define RETRY_NS (1 * TTL_NS_PER_S)   /* after an error of the backing directory */
 #define GRACE_NS (20 * TTL_NS_PER_MS) /* for a peer between finding a file and renewing it */
@@ -96,38 +98,38 @@ captured_free (gpointer data)
   g_free (captured);
 }
 
-/* Not before @earliest_ns. What some reaper has captured is given time to be judged by that one. */
-static void
-look (TtlReaper *self, TtlBucket *bucket, int dir_fd, const char *backing, gint64 earliest_ns)
+/* When the file called @backing ends, which is not before @earliest_ns; TTL_DEADLINE_NEVER also when there is none that
+ * can. What some reaper has captured is given time to be judged by that one. */
+static TtlDeadline
+deadline_of (TtlReaper *self, TtlBucket *bucket, const TtlDuration *bucket_ttl, int dir_fd,
+             const char *backing, gint64 earliest_ns)
 {
-  TtlDuration ttl;
-  TtlDeadline deadline;
   struct stat st;
 
   if (fstatat (dir_fd, backing, &st, AT_SYMLINK_NOFOLLOW) < 0)
-    {
-      ttl_reaper_forget (self, bucket, backing);
-      return;
-    }
+    return TTL_DEADLINE_NEVER;
   if (!can_end (self, dir_fd, backing, &st))
     {
       if (fstatat (dir_fd, backing, &st, AT_SYMLINK_NOFOLLOW) == 0
           && !can_end (self, dir_fd, backing, &st))
         ttl_store_note_foreign (
             bucket, backing); /* looked at twice: a claim may have become a value between */
-      ttl_reaper_forget (self, bucket, backing);
-      return;
+      return TTL_DEADLINE_NEVER;
     }
   if (ttl_store_is_captured (backing))
     earliest_ns = MAX (earliest_ns, ttl_store_now (self->store) + RETRY_NS);
-  ttl_store_lease_of (self->store, bucket, dir_fd, backing, &st, &ttl, &deadline);
-  ttl_reaper_note (self, bucket, backing, MAX (deadline, earliest_ns));
+  return MAX (ttl_store_deadline_in (self->store, bucket, bucket_ttl, dir_fd, backing, &st),
+              earliest_ns);
 }
 
-void
-ttl_reaper_look_in (TtlReaper *self, TtlBucket *bucket, int dir_fd, const char *backing)
+static void
+look (TtlReaper *self, TtlBucket *bucket, int dir_fd, const char *backing, gint64 earliest_ns)
 {
-  look (self, bucket, dir_fd, backing, G_MININT64);
+  TtlDuration ttl;
+
+  ttl_store_bucket_ttl (self->store, bucket, &ttl);
+  ttl_reaper_note (self, bucket, backing,
+                   deadline_of (self, bucket, &ttl, dir_fd, backing, earliest_ns));
 }
 
 void
@@ -136,7 +138,44 @@ ttl_reaper_look (TtlReaper *self, TtlBucket *bucket, const char *backing)
   g_autoptr (TtlDir) dir = NULL;
 
   if (ttl_bucket_open (bucket, &dir) == 0)
-    ttl_reaper_look_in (self, bucket, ttl_dir_fd (dir), backing);
+    look (self, bucket, ttl_dir_fd (dir), backing, G_MININT64);
+}
+
+/* At most LOOK_BATCH of them. */
+static void
+look_at_some (TtlReaper *self, TtlBucket *bucket, const TtlDuration *ttl, int dir_fd,
+              const char *names, guint n)
+{
+  TtlDeadline deadlines[LOOK_BATCH];
+  const char *name = names;
+  gboolean earlier = FALSE;
+
+  for (guint i = 0; i < n; i++, name += strlen (name) + 1)
+    deadlines[i] = deadline_of (self, bucket, ttl, dir_fd, name, G_MININT64);
+
+  TTL_LOCKED (&self->lock);
+  name = names;
+  for (guint i = 0; i < n; i++, name += strlen (name) + 1)
+    earlier |= ttl_expiry_set (self->index, ttl_bucket_id (bucket), name, deadlines[i]);
+  if (earlier)
+    pthread_cond_signal (&self->wake);
+}
+
+void
+ttl_reaper_look_at_all (TtlReaper *self, TtlBucket *bucket, int dir_fd, const char *names, guint n)
+{
+  TtlDuration ttl;
+
+  ttl_store_bucket_ttl (self->store, bucket, &ttl);
+  while (n > 0)
+    {
+      guint some = MIN (n, LOOK_BATCH);
+
+      look_at_some (self, bucket, &ttl, dir_fd, names, some);
+      for (guint i = 0; i < some; i++)
+        names += strlen (names) + 1;
+      n -= some;
+    }
 }
 
 void
@@ -148,34 +187,26 @@ ttl_reaper_rescan (TtlReaper *self, TtlBucket *bucket)
   pthread_cond_signal (&self->wake);
 }
 
+static gboolean
+queue_child (TtlBucket *bucket, const struct dirent *item, gpointer data)
+{
+  g_autoptr (TtlBucket) child = NULL;
+
+  if ((item->d_type != DT_DIR && item->d_type != DT_UNKNOWN)
+      || ttl_bucket_get_child (bucket, item->d_name, &child) < 0)
+    return item->d_type == DT_DIR;
+  ttl_reaper_rescan (data, child);
+  return TRUE;
+}
+
 /* Notes every lease in @bucket; the buckets below it, which may inherit from it, are queued. */
 static void
 scan (TtlReaper *self, TtlBucket *bucket)
 {
   g_autoptr (TtlDir) dir = NULL;
-  g_autoptr (DIR) names = NULL;
-  ttl_autofd fd = -1;
-  struct dirent *found;
 
-  if (ttl_bucket_open (bucket, &dir) < 0)
-    return;
-  fd = openat (ttl_dir_fd (dir), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  names = fd < 0 ? NULL : fdopendir (fd);
-  if (names == NULL)
-    return;
-  (void)ttl_steal_fd (&fd);
-  while ((found = readdir (names)) != NULL)
-    {
-      g_autoptr (TtlBucket) child = NULL;
-
-      if (ttl_store_is_dots (found->d_name) || ttl_store_check_reserved (bucket, found->d_name) < 0)
-        continue;
-      if (found->d_type != DT_DIR)
-        ttl_reaper_look_in (self, bucket, dirfd (names), found->d_name);
-      if ((found->d_type == DT_DIR || found->d_type == DT_UNKNOWN)
-          && ttl_bucket_get_child (bucket, found->d_name, &child) == 0)
-        ttl_reaper_rescan (self, child);
-    }
+  if (ttl_bucket_open (bucket, &dir) == 0)
+    (void)ttl_scan (self->store, bucket, ttl_dir_fd (dir), queue_child, self);
 }
 
 /* What has come of a file that had expired at @now_ns: 0 when it is gone. */

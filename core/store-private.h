@@ -17,7 +17,7 @@ struct TtlStore /* everything is constant after ttl_store_open(); what changes h
   TtlRootCaps caps;
   guint64 connection_id;
   char *root_path; /* absolute */
-  int root_fd;     /* the number; another directory may come to stand behind it, see ttl_store_find_root() */
+  int root_fd; /* the number; another directory may come to stand behind it, see ttl_store_find_root() */
   pthread_mutex_t lost_lock; /* outside of every order: held while the root is looked for */
   gint64 lost_us;            /* when it was looked for last; guarded by lost_lock */
   int mount; /* the one that the root was opened through, -1 if not known; guarded by lost_lock */
@@ -74,6 +74,10 @@ gint64 ttl_store_renewed (TtlStore *self, const struct stat *st);
 /* The lease of the file @st called @backing: fills ttl and deadline. A claim (symlink) has its bucket's TTL. */
 void ttl_store_lease_of (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                          const struct stat *st, TtlDuration *ttl_out, TtlDeadline *deadline_out);
+
+/* The same for one of many in a bucket whose TTL has just been asked for. */
+TtlDeadline ttl_store_deadline_in (TtlStore *self, TtlBucket *bucket, const TtlDuration *bucket_ttl,
+                                   int dir_fd, const char *backing, const struct stat *st);
 
 /* Looks at @backing in an open directory: -ENOENT when absent (then
  * entry_out->st.st_ino is 0), expired, or not a regular file of ours. */

@@ -251,19 +251,39 @@ ttl_store_set_bucket_ttl (TtlStore *self, TtlBucket *bucket, const TtlDuration *
   return 0;
 }
 
+/* A claim has none of its own. */
+static int
+key_ttl (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing, const struct stat *st,
+         TtlDuration *own_out)
+{
+  int res = S_ISREG (st->st_mode) ? ttl_settings_get_key (self->settings, bucket, dir_fd, backing,
+                                                          st->st_ino, own_out)
+                                  : -ENODATA;
+
+  if (res == 0 || res == -ENODATA)
+    return res;
+  *own_out = unknown_ttl;
+  return 0;
+}
+
 void
 ttl_store_lease_of (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                     const struct stat *st, TtlDuration *ttl_out, TtlDeadline *deadline_out)
 {
-  int res = S_ISREG (st->st_mode) ? ttl_settings_get_key (self->settings, bucket, dir_fd, backing,
-                                                          st->st_ino, ttl_out)
-                                  : -ENODATA;
-
-  if (res == -ENODATA)
+  if (key_ttl (self, bucket, dir_fd, backing, st, ttl_out) < 0)
     ttl_store_bucket_ttl (self, bucket, ttl_out);
-  else if (res < 0)
-    *ttl_out = unknown_ttl;
   *deadline_out = ttl_lease_deadline (ttl_store_renewed (self, st), ttl_out->ns);
+}
+
+TtlDeadline
+ttl_store_deadline_in (TtlStore *self, TtlBucket *bucket, const TtlDuration *bucket_ttl, int dir_fd,
+                       const char *backing, const struct stat *st)
+{
+  TtlDuration ttl;
+
+  if (key_ttl (self, bucket, dir_fd, backing, st, &ttl) < 0)
+    ttl = *bucket_ttl;
+  return ttl_lease_deadline (ttl_store_renewed (self, st), ttl.ns);
 }
 
 /* ---- identities and scratch names ---- */

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "mounts.h"
 #include "reaper.h"
+#include "scan.h"
 #include "store-private.h"
 
 #include <fcntl.h>
@@ -177,12 +178,37 @@ tell_of_content (TtlWatcher *self, TtlBucket *bucket, const char *name, gboolean
     tell (self, TTL_EVENT_PUT, bucket, name);
 }
 
-/* Watches @bucket and everything below it, each directory before it is scanned so that nothing is missed. @aloud: the
- * listeners have not heard of any of it. */
+typedef struct
+{
+  TtlWatcher *watcher;
+  GPtrArray *todo; /* of TtlBucket, owned references */
+  gboolean aloud;  /* the listeners have not heard of any of it */
+} TakingIn;
+
+static gboolean
+take_in_one (TtlBucket *bucket, const struct dirent *item, gpointer data)
+{
+  const TakingIn *self = data;
+  TtlBucket *child = NULL;
+  int res = item->d_type == DT_DIR || item->d_type == DT_UNKNOWN
+                ? ttl_bucket_get_child (bucket, item->d_name, &child)
+                : -ENOTDIR;
+
+  if (res == 0)
+    g_ptr_array_add (self->todo, child);
+  else if (res != -ENOTDIR)
+    note_gap (self->watcher, res);
+  if (self->aloud)
+    tell_of_content (self->watcher, bucket, item->d_name, res == 0);
+  return res != -ENOTDIR;
+}
+
+/* Watches @bucket and everything below it, each directory before it is scanned so that nothing is missed. */
 static void
 take_in (TtlWatcher *self, TtlBucket *top, gboolean aloud)
 {
   g_autoptr (GPtrArray) todo = g_ptr_array_new ();
+  TakingIn taking_in = { .watcher = self, .todo = todo, .aloud = aloud };
 
   g_ptr_array_add (todo, ttl_bucket_ref (top));
   g_ptr_array_set_free_func (todo, (GDestroyNotify)ttl_bucket_unref);
@@ -190,42 +216,15 @@ take_in (TtlWatcher *self, TtlBucket *top, gboolean aloud)
     {
       g_autoptr (TtlBucket) bucket = g_ptr_array_steal_index_fast (todo, todo->len - 1);
       g_autoptr (TtlDir) dir = NULL;
-      g_autoptr (DIR) names = NULL;
-      ttl_autofd fd = -1;
-      struct dirent *found;
-      int res = ttl_bucket_open (bucket, &dir);
+      gint64 n = ttl_bucket_open (bucket, &dir);
 
-      if (res == 0)
+      if (n == 0)
         {
           watch (self, bucket, ttl_dir_fd (dir));
-          fd = openat (ttl_dir_fd (dir), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-          names = fd < 0 ? NULL : fdopendir (fd);
+          n = ttl_scan (self->store, bucket, ttl_dir_fd (dir), take_in_one, &taking_in);
         }
-      if (names == NULL)
-        {
-          note_gap (self, res < 0 ? res : -errno);
-          continue;
-        }
-      (void)ttl_steal_fd (&fd);
-      while ((found = readdir (names)) != NULL)
-        {
-          TtlBucket *child = NULL;
-
-          if (ttl_store_is_dots (found->d_name)
-              || ttl_store_check_reserved (bucket, found->d_name) < 0)
-            continue;
-          res = found->d_type == DT_DIR || found->d_type == DT_UNKNOWN
-                    ? ttl_bucket_get_child (bucket, found->d_name, &child)
-                    : -ENOTDIR;
-          if (res == 0)
-            g_ptr_array_add (todo, child);
-          else if (res == -ENOTDIR)
-            ttl_reaper_look_in (self->store->reaper, bucket, dirfd (names), found->d_name);
-          else
-            note_gap (self, res);
-          if (aloud)
-            tell_of_content (self, bucket, found->d_name, res == 0);
-        }
+      if (n < 0)
+        note_gap (self, (int)n);
     }
 }
 
