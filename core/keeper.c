@@ -5,10 +5,15 @@
 #include "log.h"
 #include "reaper.h"
 #include "store-private.h"
+#include "watcher.h"
 
 #include <fcntl.h>
 
 #define LONGEST_SLEEP_NS (1 * TTL_NS_PER_S)
+#define ROUND 64                     /* renewals between two visits to the locks */
+#define EARLY 64                     /* a renewal may come by a 64th of its TTL early */
+#define STAMP_NS (1 * TTL_NS_PER_MS) /* renewals so near to each other get one time */
+#define STAMPS 256                   /* remembered: their events come soon */
 
 typedef struct
 {
@@ -16,8 +21,29 @@ typedef struct
   TtlBucket *bucket; /* owns a reference */
   char *backing;
   TtlIdentity identity;
-  gboolean owned; /* in by_name, and removed at the end */
+  gboolean owned;  /* in by_name, and removed at the end */
+  gint64 own_ns;   /* the file's own TTL, 0 for none, as of ... */
+  guint own_known; /* ... this number of the keeper's; 0: not known */
 } Hold;
+
+/* One of a round: what the hold stands for, copied, so that no lock is held over the backing directory; and what came of it. */
+typedef struct
+{
+  Hold hold;        /* its bucket is a reference, its name a copy */
+  gint64 next_ns;   /* when to come again; 0: there is nothing left to renew */
+  TtlDeadline ends; /* the lease that was given; only if ... */
+  gboolean renewed;
+} Renewal;
+
+/* What the renewals of a run share. */
+typedef struct
+{
+  TtlBucket *bucket; /* borrowed from a hold of this round; the rest is of it, NULL: of none */
+  TtlDir *dir;
+  TtlDuration ttl;
+  gint64 stamp_ns; /* what the last were renewed to; 0: none yet */
+  gint64 early_ns; /* by how much others may be taken along, being as short-lived as these */
+} Run;
 
 struct TtlKeeper
 {
@@ -26,10 +52,14 @@ struct TtlKeeper
   gboolean running;
   pthread_mutex_t lock; /* order 4; guards all below */
   pthread_cond_t wake;
-  GHashTable *holds;   /* id -> Hold, owned */
-  GHashTable *by_name; /* set of owned Hold by bucket and name, borrowed */
-  GHashTable *files;   /* TtlIdentity of a Hold -> how many hold it; keys owned */
-  TtlExpiry *due;      /* (hold id, "") -> when to renew it; all on the wall clock, as leases are */
+  GHashTable *holds;     /* id -> Hold, owned */
+  GHashTable *by_name;   /* set of owned Hold by bucket and name, borrowed */
+  GHashTable *files;     /* TtlIdentity of a Hold -> how many hold it; keys owned */
+  GHashTable *inos;      /* inode number of a Hold -> how many have it */
+  gint64 stamps[STAMPS]; /* times that were given last, a ring */
+  guint next_stamp;
+  guint own_known; /* what was read of files' own TTLs before it was this number is old; never 0 */
+  TtlExpiry *due;  /* (hold id, "") -> when to renew it; all on the wall clock, as leases are */
   guint64 next_id;
   gboolean stop;
 };
@@ -89,6 +119,8 @@ ttl_keeper_new (TtlStore *store)
   self->holds = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, hold_free);
   self->by_name = g_hash_table_new (hold_hash, hold_equal);
   self->files = g_hash_table_new_full (identity_hash, identity_equal, g_free, NULL);
+  self->inos = g_hash_table_new (NULL, NULL);
+  self->own_known = 1;
   self->due = ttl_expiry_new ();
   return self;
 }
@@ -99,11 +131,30 @@ ttl_keeper_free (TtlKeeper *self)
   ttl_keeper_stop (self);
   g_hash_table_unref (self->by_name);
   g_hash_table_unref (self->files);
+  g_hash_table_unref (self->inos);
   g_hash_table_unref (self->holds);
   ttl_expiry_free (self->due);
   pthread_cond_destroy (&self->wake);
   pthread_mutex_destroy (&self->lock);
   g_free (self);
+}
+
+static gpointer
+ino_key (ino_t ino)
+{
+  G_STATIC_ASSERT (sizeof (ino_t) <= sizeof (gpointer));
+  return (gpointer)(guintptr)ino; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static void
+count_ino_locked (TtlKeeper *self, ino_t ino, int by)
+{
+  int n = GPOINTER_TO_INT (g_hash_table_lookup (self->inos, ino_key (ino))) + by;
+
+  if (n > 0)
+    g_hash_table_insert (self->inos, ino_key (ino), GINT_TO_POINTER (n));
+  else
+    g_hash_table_remove (self->inos, ino_key (ino));
 }
 
 static void
@@ -115,6 +166,7 @@ count_locked (TtlKeeper *self, const TtlIdentity *identity, int by)
     g_hash_table_replace (self->files, g_memdup2 (identity, sizeof *identity), GINT_TO_POINTER (n));
   else
     g_hash_table_remove (self->files, identity);
+  count_ino_locked (self, identity->ino, by);
 }
 
 static void
@@ -245,100 +297,202 @@ ttl_keeper_own_exchanged (TtlKeeper *self, TtlBucket *a, const char *a_backing, 
     (void)add (self, a, a_backing, &of_b, TRUE, 0);
 }
 
-/* A copy of what a hold stands for, so that no lock is held over the backing directory. */
-static gboolean
-dup_hold (TtlKeeper *self, guint64 id, Hold *copy_out)
-{
-  TTL_LOCKED (&self->lock);
-  Hold *hold = g_hash_table_lookup (self->holds, &id);
+/* ---- renewing ---- */
 
-  if (hold == NULL)
-    return FALSE;
-  *copy_out = *hold;
-  copy_out->bucket = ttl_bucket_ref (hold->bucket);
-  copy_out->backing = g_strdup (hold->backing);
-  return TRUE;
+static void
+run_leave_bucket (Run *run)
+{
+  g_clear_pointer (&run->dir, ttl_dir_unref);
+  run->bucket = NULL;
+}
+
+/* Opens the bucket of @hold, and asks for its TTL, unless the one before was of the same. */
+static int
+run_enter (Run *run, TtlStore *store, const Hold *hold)
+{
+  int res;
+
+  if (run->bucket == hold->bucket)
+    return 0;
+  run_leave_bucket (run);
+  res = ttl_bucket_open (hold->bucket, &run->dir);
+  if (res < 0)
+    return res;
+  ttl_store_bucket_ttl (store, hold->bucket, &run->ttl);
+  run->bucket = hold->bucket;
+  return 0;
+}
+
+/* The time to renew to. Few different ones, so that the watcher can tell our renewals from others'. */
+static gint64
+run_stamp (Run *run, TtlKeeper *self)
+{
+  gint64 now_ns = ttl_store_now (self->store);
+
+  if (run->stamp_ns != 0 && now_ns >= run->stamp_ns && now_ns < run->stamp_ns + STAMP_NS)
+    return run->stamp_ns;
+  run->stamp_ns = now_ns;
+  {
+    TTL_LOCKED (&self->lock);
+    self->stamps[self->next_stamp++ % STAMPS] = now_ns;
+  }
+  return now_ns;
+}
+
+/* The TTL that holds for the file, whose own is asked for once for as long as the watcher would tell of a change; -1 when it
+ * cannot be told now. */
+static gint64
+ttl_of (TtlKeeper *self, Run *run, Hold *hold, const struct stat *st)
+{
+  const gboolean seen
+      = self->store->caps.xattrs && ttl_watcher_sees (self->store->watcher, hold->bucket);
+  TtlDuration own;
+  guint now_known;
+  int res;
+
+  {
+    TTL_LOCKED (&self->lock);
+    now_known = self->own_known;
+  }
+  if (!seen || hold->own_known != now_known)
+    {
+      res = S_ISREG (st->st_mode)
+                ? ttl_settings_get_key (self->store->settings, hold->bucket, ttl_dir_fd (run->dir),
+                                        hold->backing, st->st_ino, &own)
+                : -ENODATA;
+      if (res < 0 && res != -ENODATA)
+        return -1;
+      hold->own_ns = res == 0 ? own.ns : 0;
+      hold->own_known = seen ? now_known : 0;
+    }
+  return hold->own_ns != 0 ? hold->own_ns : run->ttl.ns;
 }
 
 /* Renews the file itself, reached through a descriptor: whatever happens to the name meanwhile, it is that file.
  * Returns when to come again; 0 when there is nothing left to renew. */
 static gint64
-renew (TtlKeeper *self, const Hold *hold, gint64 now_ns)
+renew (TtlKeeper *self, Run *run, Renewal *renewal, gint64 now_ns)
 {
-  g_autoptr (TtlDir) dir = NULL;
+  Hold *hold = &renewal->hold;
   ttl_autofd fd = -1;
-  const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, ttl_ns_timespec (now_ns) };
+  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
   TtlIdentity identity;
-  TtlDeadline deadline;
-  TtlDuration ttl;
-  gint64 mtime_ns;
+  gint64 mtime_ns, ttl_ns;
   struct stat st;
-  int res = ttl_bucket_open (hold->bucket, &dir);
+  int res = run_enter (run, self->store, hold);
 
   if (res < 0)
     return res == -ESTALE || res == -ENOENT ? 0 : now_ns + TTL_DURATION_MIN_NS;
-  fd = openat (ttl_dir_fd (dir), hold->backing, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  fd = openat (ttl_dir_fd (run->dir), hold->backing, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0)
     return errno == ENOENT ? 0 : now_ns + TTL_DURATION_MIN_NS;
-  if (ttl_identity_of_fd (fd, &identity) < 0 || !ttl_identity_equal (&identity, &hold->identity)
-      || fstat (fd, &st) < 0)
+  if (ttl_identity_and_stat (fd, &identity, &st) < 0
+      || !ttl_identity_equal (&identity, &hold->identity))
     return 0;
-  ttl_store_lease_of (self->store, hold->bucket, ttl_dir_fd (dir), hold->backing, &st, &ttl,
-                      &deadline);
-  if (ttl.ns == TTL_DURATION_INF)
+  ttl_ns = ttl_of (self, run, hold, &st);
+  if (ttl_ns < 0)
+    return now_ns + TTL_DURATION_MIN_NS;
+  if (ttl_ns == TTL_DURATION_INF)
     return TTL_DEADLINE_NEVER;
+  run->early_ns = MIN (run->early_ns, ttl_ns / EARLY);
   /* What was just put or renewed needs nothing yet; a lease that somebody made longer on purpose is left so. */
   mtime_ns = ttl_store_renewed (self->store, &st);
-  if (mtime_ns > now_ns - ttl.ns / 6)
-    return MIN (mtime_ns, now_ns) + ttl.ns / 3;
+  if (mtime_ns > now_ns - ttl_ns / 6)
+    return MIN (mtime_ns, now_ns) + ttl_ns / 3;
+  now_ns = run_stamp (run, self);
+  times[1] = ttl_ns_timespec (now_ns);
   if (utimensat (fd, "", times, AT_EMPTY_PATH) < 0)
     {
       if (ttl_log_first_time ("renew"))
         g_warning ("%s: is held but cannot be renewed: %s", hold->backing, g_strerror (errno));
-      return now_ns + ttl.ns / 6;
+      return now_ns + ttl_ns / 6;
     }
-  return now_ns + ttl.ns / 3;
+  renewal->renewed = TRUE;
+  renewal->ends = ttl_lease_deadline (now_ns, ttl_ns);
+  return now_ns + ttl_ns / 3;
 }
 
-static gboolean
-take_due (TtlKeeper *self, gint64 now_ns, guint64 *id_out)
+/* Takes what is due, at most a round of it. */
+static guint
+take_round (TtlKeeper *self, gint64 now_ns, Renewal *round)
 {
   TTL_LOCKED (&self->lock);
-  g_autofree char *none = NULL;
-  TtlDeadline deadline;
+  guint n = 0;
+  guint64 id;
 
-  return ttl_expiry_pop (self->due, now_ns, id_out, &none, &deadline);
+  while (n < ROUND)
+    {
+      g_autofree char *none = NULL;
+      TtlDeadline deadline;
+      const Hold *hold;
+
+      if (!ttl_expiry_pop (self->due, now_ns, &id, &none, &deadline))
+        break;
+      hold = g_hash_table_lookup (self->holds, &id);
+      if (hold == NULL)
+        continue;
+      round[n] = (Renewal){ .hold = *hold };
+      round[n].hold.bucket = ttl_bucket_ref (hold->bucket);
+      round[n].hold.backing = g_strdup (hold->backing);
+      n++;
+    }
+  return n;
 }
 
 /* Plans the next renewal; an owned entry with nothing left to renew is nobody's any more. */
 static void
-plan (TtlKeeper *self, guint64 id, gint64 next_ns)
+plan_locked (TtlKeeper *self, const Renewal *renewal)
 {
-  TTL_LOCKED (&self->lock);
-  Hold *hold = g_hash_table_lookup (self->holds, &id);
+  Hold *hold = g_hash_table_lookup (self->holds, &renewal->hold.id);
 
   if (hold == NULL)
     return;
-  if (next_ns > 0)
-    ttl_expiry_set (self->due, id, "", next_ns);
+  hold->own_ns = renewal->hold.own_ns;
+  hold->own_known = renewal->hold.own_known;
+  if (renewal->next_ns > 0)
+    ttl_expiry_set (self->due, hold->id, "", renewal->next_ns);
   else if (hold->owned)
-    drop_locked (self, id);
+    drop_locked (self, hold->id);
 }
 
+static void
+finish_round (TtlKeeper *self, Renewal *round, guint n)
+{
+  {
+    TTL_LOCKED (&self->lock);
+    for (guint i = 0; i < n; i++)
+      plan_locked (self, &round[i]);
+  }
+  for (guint i = 0; i < n; i++)
+    {
+      Renewal *renewal = &round[i];
+
+      /* Otherwise the reaper would find each of them where it has long been renewed. */
+      if (renewal->renewed)
+        ttl_reaper_note (self->store->reaper, renewal->hold.bucket, renewal->hold.backing,
+                         renewal->ends);
+      ttl_bucket_unref (renewal->hold.bucket);
+      g_free (renewal->hold.backing);
+    }
+}
+
+/* What is nearly due is taken along once something is: then all that is held wakes us some sixty times in a TTL, however
+ * much it is. */
 gint64
 ttl_keeper_run (TtlKeeper *self, gint64 now_ns)
 {
-  guint64 id;
+  Run run = { .early_ns = G_MAXINT64 };
+  gint64 early_ns = 0;
+  Renewal round[ROUND];
+  guint n;
 
-  while (take_due (self, now_ns, &id))
+  while ((n = take_round (self, now_ns + early_ns, round)) > 0)
     {
-      Hold hold;
-
-      if (!dup_hold (self, id, &hold))
-        continue;
-      plan (self, id, renew (self, &hold, ttl_store_now (self->store)));
-      ttl_bucket_unref (hold.bucket);
-      g_free (hold.backing);
+      for (guint i = 0; i < n; i++)
+        round[i].next_ns = renew (self, &run, &round[i], ttl_store_now (self->store));
+      run_leave_bucket (&run);
+      finish_round (self, round, n);
+      early_ns = run.early_ns == G_MAXINT64 ? 0 : run.early_ns;
     }
 
   TTL_LOCKED (&self->lock);
@@ -354,25 +508,48 @@ is_held (TtlKeeper *self, const TtlIdentity *identity)
 }
 
 static gboolean
-holds_nothing (TtlKeeper *self)
+may_be_held (TtlKeeper *self, ino_t ino)
 {
   TTL_LOCKED (&self->lock);
 
-  return g_hash_table_size (self->files) == 0;
+  return g_hash_table_contains (self->inos, ino_key (ino));
 }
 
 gboolean
-ttl_keeper_rescue (TtlKeeper *self, int dir_fd, const char *backing, gint64 now_ns)
+ttl_keeper_rescue (TtlKeeper *self, int dir_fd, const char *backing, ino_t ino, gint64 now_ns)
 {
   const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, ttl_ns_timespec (now_ns) };
   ttl_autofd fd = -1;
   TtlIdentity identity;
 
-  if (holds_nothing (self))
+  if (!may_be_held (self, ino))
     return FALSE;
   fd = openat (dir_fd, backing, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   return fd >= 0 && ttl_identity_of_fd (fd, &identity) == 0 && is_held (self, &identity)
          && utimensat (fd, "", times, AT_EMPTY_PATH) == 0;
+}
+
+gboolean
+ttl_keeper_has_renewed (TtlKeeper *self, const struct stat *st)
+{
+  const gint64 mtime_ns = ttl_timespec_ns (&st->st_mtim);
+  TTL_LOCKED (&self->lock);
+
+  if (!g_hash_table_contains (self->inos, ino_key (st->st_ino)))
+    return FALSE;
+  for (guint i = 0; i < STAMPS; i++)
+    if (self->stamps[(self->next_stamp - 1 - i) % STAMPS] == mtime_ns)
+      return TRUE;
+  return FALSE;
+}
+
+void
+ttl_keeper_attributes_changed (TtlKeeper *self, ino_t ino)
+{
+  TTL_LOCKED (&self->lock);
+
+  if ((ino == 0 || g_hash_table_contains (self->inos, ino_key (ino))) && ++self->own_known == 0)
+    self->own_known = 1;
 }
 
 void
@@ -382,6 +559,8 @@ ttl_keeper_recheck (TtlKeeper *self)
   GHashTableIter iter;
   gpointer hold;
 
+  if (++self->own_known == 0)
+    self->own_known = 1;
   g_hash_table_iter_init (&iter, self->holds);
   while (g_hash_table_iter_next (&iter, NULL, &hold))
     ttl_expiry_set (self->due, ((Hold *)hold)->id, "", 0);

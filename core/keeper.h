@@ -5,6 +5,10 @@
  * another file, and removed at the end. Both are renewed only while the name still stands for the very file
  * that was published, so a value that somebody else put since is neither kept alive nor removed.
  *
+ * Many are renewed together: what is due within a 64th of its TTL goes along with what is due. A renewal is four system calls
+ * (open, look, renew, close); the new deadline is noted in the reaper's index at once, and the event that it makes is
+ * recognised by the watcher, so that none of the two has work of its own.
+ *
  * Owns its table (lock of order 4) and one thread. Holds no descriptors: 100,000 holds cost memory only. */
 #pragma once
 
@@ -35,9 +39,15 @@ void ttl_keeper_own_exchanged (TtlKeeper *self, TtlBucket *a, const char *a_back
                                const char *b_backing);
 void ttl_keeper_remove_owned (TtlKeeper *self);
 
-/* The file @backing in the directory @dir_fd has expired by its times. TRUE when it is held, or owned: then its renewal
+/* The file @backing in the directory @dir_fd, whose number is @ino, has expired by its times. TRUE when it is held, or owned: then its renewal
  * is late (the daemon was stopped, or the machine slept), not given up, and it has been renewed now. */
-gboolean ttl_keeper_rescue (TtlKeeper *self, int dir_fd, const char *backing, gint64 now_ns);
+gboolean ttl_keeper_rescue (TtlKeeper *self, int dir_fd, const char *backing, ino_t ino,
+                            gint64 now_ns);
+
+/* Whether a file that has these times got them by our own renewal, which has been noted everywhere. */
+gboolean ttl_keeper_has_renewed (TtlKeeper *self, const struct stat *st);
+/* The file of that number may have another TTL of its own now; 0: any. */
+void ttl_keeper_attributes_changed (TtlKeeper *self, ino_t ino);
 
 /* TTLs have changed: every renewal is planned anew. */
 void ttl_keeper_recheck (TtlKeeper *self);

@@ -98,38 +98,55 @@ captured_free (gpointer data)
   g_free (captured);
 }
 
-/* When the file called @backing ends, which is not before @earliest_ns; TTL_DEADLINE_NEVER also when there is none that
+/* When the file @st called @backing ends, which is not before @earliest_ns; TTL_DEADLINE_NEVER also when it is nothing that
  * can. What some reaper has captured is given time to be judged by that one. */
 static TtlDeadline
 deadline_of (TtlReaper *self, TtlBucket *bucket, const TtlDuration *bucket_ttl, int dir_fd,
-             const char *backing, gint64 earliest_ns)
+             const char *backing, const struct stat *st, gint64 earliest_ns)
 {
-  struct stat st;
+  struct stat again;
 
-  if (fstatat (dir_fd, backing, &st, AT_SYMLINK_NOFOLLOW) < 0)
-    return TTL_DEADLINE_NEVER;
-  if (!can_end (self, dir_fd, backing, &st))
+  if (!can_end (self, dir_fd, backing, st))
     {
-      if (fstatat (dir_fd, backing, &st, AT_SYMLINK_NOFOLLOW) == 0
-          && !can_end (self, dir_fd, backing, &st))
+      if (fstatat (dir_fd, backing, &again, AT_SYMLINK_NOFOLLOW) == 0
+          && !can_end (self, dir_fd, backing, &again))
         ttl_store_note_foreign (
             bucket, backing); /* looked at twice: a claim may have become a value between */
       return TTL_DEADLINE_NEVER;
     }
   if (ttl_store_is_captured (backing))
     earliest_ns = MAX (earliest_ns, ttl_store_now (self->store) + RETRY_NS);
-  return MAX (ttl_store_deadline_in (self->store, bucket, bucket_ttl, dir_fd, backing, &st),
+  return MAX (ttl_store_deadline_in (self->store, bucket, bucket_ttl, dir_fd, backing, st),
               earliest_ns);
 }
 
 static void
-look (TtlReaper *self, TtlBucket *bucket, int dir_fd, const char *backing, gint64 earliest_ns)
+saw (TtlReaper *self, TtlBucket *bucket, int dir_fd, const char *backing, const struct stat *st,
+     gint64 earliest_ns)
 {
   TtlDuration ttl;
 
   ttl_store_bucket_ttl (self->store, bucket, &ttl);
   ttl_reaper_note (self, bucket, backing,
-                   deadline_of (self, bucket, &ttl, dir_fd, backing, earliest_ns));
+                   deadline_of (self, bucket, &ttl, dir_fd, backing, st, earliest_ns));
+}
+
+static void
+look (TtlReaper *self, TtlBucket *bucket, int dir_fd, const char *backing, gint64 earliest_ns)
+{
+  struct stat st;
+
+  if (fstatat (dir_fd, backing, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    saw (self, bucket, dir_fd, backing, &st, earliest_ns);
+  else
+    ttl_reaper_forget (self, bucket, backing);
+}
+
+void
+ttl_reaper_saw (TtlReaper *self, TtlBucket *bucket, int dir_fd, const char *backing,
+                const struct stat *st)
+{
+  saw (self, bucket, dir_fd, backing, st, G_MININT64);
 }
 
 void
@@ -149,9 +166,12 @@ look_at_some (TtlReaper *self, TtlBucket *bucket, const TtlDuration *ttl, int di
   TtlDeadline deadlines[LOOK_BATCH];
   const char *name = names;
   gboolean earlier = FALSE;
+  struct stat st;
 
   for (guint i = 0; i < n; i++, name += strlen (name) + 1)
-    deadlines[i] = deadline_of (self, bucket, ttl, dir_fd, name, G_MININT64);
+    deadlines[i] = fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+                       ? deadline_of (self, bucket, ttl, dir_fd, name, &st, G_MININT64)
+                       : TTL_DEADLINE_NEVER;
 
   TTL_LOCKED (&self->lock);
   name = names;

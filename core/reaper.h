@@ -23,6 +23,9 @@ void ttl_reaper_note (TtlReaper *self, TtlBucket *bucket, const char *backing,
 void ttl_reaper_forget (TtlReaper *self, TtlBucket *bucket, const char *backing);
 /* Looks at one name, and notes what it finds. */
 void ttl_reaper_look (TtlReaper *self, TtlBucket *bucket, const char *backing);
+/* The same where it has just been looked at: it is @st. */
+void ttl_reaper_saw (TtlReaper *self, TtlBucket *bucket, int dir_fd, const char *backing,
+                     const struct stat *st);
 /* The same for @n names in the bucket's directory, which is open as @dir_fd; each ends with a NUL, and the next begins behind
  * it. What they have in common is found out once: a scan of a million keys is made of this. */
 void ttl_reaper_look_at_all (TtlReaper *self, TtlBucket *bucket, int dir_fd, const char *names,

@@ -87,7 +87,7 @@ is_condemned (const Verdict *verdict, int dir_fd, const char *name, struct stat 
     return FALSE;
   deadline = ttl_lease_deadline (ttl_store_renewed (verdict->store, &st), ttl.ns);
   return ttl_lease_expired (deadline, verdict->now_ns)
-         && !ttl_keeper_rescue (verdict->store->keeper, dir_fd, name, verdict->now_ns);
+         && !ttl_keeper_rescue (verdict->store->keeper, dir_fd, name, st.st_ino, verdict->now_ns);
 }
 
 static int

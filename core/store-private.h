@@ -39,6 +39,8 @@ typedef struct
 } TtlIdentity;
 
 int ttl_identity_of_fd (int fd, TtlIdentity *identity_out);
+/* Both at once. @st_out: number, mode, links, size and times. */
+int ttl_identity_and_stat (int fd, TtlIdentity *identity_out, struct stat *st_out);
 int ttl_identity_of_name (int dir_fd, const char *name, TtlIdentity *identity_out);
 gboolean ttl_identity_equal (const TtlIdentity *a, const TtlIdentity *b);
 

@@ -288,6 +288,15 @@ ttl_store_deadline_in (TtlStore *self, TtlBucket *bucket, const TtlDuration *buc
 
 /* ---- identities and scratch names ---- */
 
+static void
+identity_from (const struct statx *stx, TtlIdentity *identity_out)
+{
+  identity_out->ino = stx->stx_ino;
+  identity_out->born_ns = stx->stx_mask & STATX_BTIME
+                              ? stx->stx_btime.tv_sec * TTL_NS_PER_S + stx->stx_btime.tv_nsec
+                              : 0;
+}
+
 static int
 identity_of (int fd, const char *name, int flags, TtlIdentity *identity_out)
 {
@@ -295,10 +304,26 @@ identity_of (int fd, const char *name, int flags, TtlIdentity *identity_out)
 
   if (statx (fd, name, flags, STATX_INO | STATX_BTIME, &stx) < 0)
     return -errno;
-  identity_out->ino = stx.stx_ino;
-  identity_out->born_ns = stx.stx_mask & STATX_BTIME
-                              ? stx.stx_btime.tv_sec * TTL_NS_PER_S + stx.stx_btime.tv_nsec
-                              : 0;
+  identity_from (&stx, identity_out);
+  return 0;
+}
+
+int
+ttl_identity_and_stat (int fd, TtlIdentity *identity_out, struct stat *st_out)
+{
+  struct statx stx;
+
+  if (statx (fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &stx) < 0)
+    return -errno;
+  identity_from (&stx, identity_out);
+  *st_out = (struct stat){
+    .st_ino = stx.stx_ino,
+    .st_mode = stx.stx_mode,
+    .st_nlink = stx.stx_nlink,
+    .st_size = (off_t)stx.stx_size,
+    .st_mtim = { .tv_sec = stx.stx_mtime.tv_sec, .tv_nsec = stx.stx_mtime.tv_nsec },
+    .st_ctim = { .tv_sec = stx.stx_ctime.tv_sec, .tv_nsec = stx.stx_ctime.tv_nsec },
+  };
   return 0;
 }
 
@@ -401,7 +426,7 @@ ttl_store_examine (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *ba
                       &entry_out->deadline);
   if (!ttl_lease_expired (entry_out->deadline, now_ns))
     return 0;
-  if (!ttl_keeper_rescue (self->keeper, dir_fd, backing, now_ns)
+  if (!ttl_keeper_rescue (self->keeper, dir_fd, backing, entry_out->st.st_ino, now_ns)
       || fstatat (dir_fd, backing, &entry_out->st, AT_SYMLINK_NOFOLLOW) < 0)
     return -ENOENT;
   entry_out->deadline = ttl_lease_deadline (now_ns, entry_out->ttl.ns);

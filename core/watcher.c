@@ -282,6 +282,7 @@ take_in_all (TtlWatcher *self)
 
   for (guint i = 0; i < known->len; i++)
     ttl_bucket_forget_ttl (g_ptr_array_index (known, i));
+  ttl_keeper_attributes_changed (self->store->keeper, 0);
   {
     TTL_LOCKED (&self->lock);
     g_hash_table_remove_all (self->polled);
@@ -334,26 +335,56 @@ directory_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event
   take_in (self, child, TRUE);
 }
 
+/* What the name of a file stands for by now. */
+typedef struct
+{
+  gboolean there;
+  struct stat st;
+} Sight;
+
+/* Looks once, for the index and for the listeners. FALSE when there is nothing to tell: the keeper has renewed it, and noted
+ * that itself. It is what the file is now that counts, so a change by somebody else in between is not overlooked. */
+static gboolean
+look (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *event, Sight *sight)
+{
+  TtlStore *store = self->store;
+  g_autoptr (TtlDir) dir = NULL;
+
+  sight->there = FALSE;
+  if (ttl_bucket_open (bucket, &dir) < 0)
+    return TRUE;
+  sight->there = fstatat (ttl_dir_fd (dir), event->name, &sight->st, AT_SYMLINK_NOFOLLOW) == 0;
+  if (!sight->there)
+    {
+      ttl_reaper_forget (store->reaper, bucket, event->name);
+      return TRUE;
+    }
+  if (event->mask == IN_MODIFY && ttl_keeper_has_renewed (store->keeper, &sight->st))
+    return FALSE;
+  if (event->mask & IN_ATTRIB)
+    ttl_keeper_attributes_changed (store->keeper, sight->st.st_ino);
+  ttl_reaper_saw (store->reaper, bucket, ttl_dir_fd (dir), event->name, &sight->st);
+  return TRUE;
+}
+
 static void
 file_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *event)
 {
-  TtlNameKind kind = ttl_keyname_kind (ttl_store_names (self->store), event->name);
+  Sight sight;
 
-  ttl_reaper_look (self->store->reaper, bucket, event->name);
-  if (kind == TTL_NAME_FOREIGN)
-    return;
-  if (kind == TTL_NAME_SCRATCH)
+  if (!look (self, bucket, event, &sight)
+      || ttl_keyname_kind (ttl_store_names (self->store), event->name) != TTL_NAME_KEY)
     return;
   if (event->mask & (IN_DELETE | IN_MOVED_FROM))
     {
       /* Where a value stands again, its PUT says all there is to say, and may have come before: an exchange of names
        * moves the old value out after the new one has moved in. */
-      if (!ttl_store_has_value (self->store, bucket, event->name))
+      if (!sight.there || !S_ISREG (sight.st.st_mode))
         tell (self, TTL_EVENT_DELETE, bucket, event->name);
     }
   else if (event->mask & (IN_ATTRIB | IN_MODIFY))
     tell (self, TTL_EVENT_RENEW, bucket, event->name);
-  else if (ttl_store_has_value (self->store, bucket, event->name))
+  else if (sight.there && S_ISREG (sight.st.st_mode))
     tell (self, TTL_EVENT_PUT, bucket, event->name);
 }
 
