@@ -11,6 +11,8 @@
 #define PATIENCE_US (2 * G_USEC_PER_SEC)
 #define LOOKERS_PATIENCE_US 20000
 
+static gint waiting; /* atomic; threads of this process that a directory's lock keeps waiting */
+
 struct TtlCommits
 {
   pthread_mutex_t stripes[STRIPES]; /* order 1 */
@@ -40,30 +42,44 @@ stripe_of (TtlCommits *self, TtlBucket *bucket, const char *backing)
   return &self->stripes[(g_str_hash (backing) * 31 + ttl_bucket_id (bucket)) % STRIPES];
 }
 
+/* FALSE when it is not to be had. */
+static gboolean
+wait_for_dir (int fd, int operation, gulong patience_us)
+{
+  gulong wait_us = 20;
+
+  for (gulong waited_us = 0; flock (fd, operation | LOCK_NB) < 0; waited_us += wait_us)
+    {
+      if (errno != EWOULDBLOCK && errno != EINTR)
+        return FALSE;
+      if (waited_us > patience_us)
+        {
+          if (patience_us == PATIENCE_US && ttl_log_first_time ("flock"))
+            g_warning ("somebody holds a lock on a directory below the root; going on without it");
+          return FALSE;
+        }
+      g_usleep (wait_us);
+      wait_us = MIN (wait_us * 2, 500);
+    }
+  return TRUE;
+}
+
 /* -1 when it could not be had. */
 static int
 lock_dir (int dir_fd, TtlCommitMode mode, gulong patience_us)
 {
   ttl_autofd fd = openat (dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int operation = mode == TTL_COMMIT_SHARED ? LOCK_SH : LOCK_EX;
-  gulong wait_us = 20;
+  const int operation = mode == TTL_COMMIT_SHARED ? LOCK_SH : LOCK_EX;
+  gboolean had;
 
   if (fd < 0)
     return -1;
-  for (gulong waited_us = 0; flock (fd, operation | LOCK_NB) < 0; waited_us += wait_us)
-    {
-      if (errno != EWOULDBLOCK && errno != EINTR)
-        return -1;
-      if (waited_us > patience_us)
-        {
-          if (patience_us == PATIENCE_US && ttl_log_first_time ("flock"))
-            g_warning ("somebody holds a lock on a directory below the root; going on without it");
-          return -1;
-        }
-      g_usleep (wait_us);
-      wait_us = MIN (wait_us * 2, 500);
-    }
-  return ttl_steal_fd (&fd);
+  if (flock (fd, operation | LOCK_NB) == 0)
+    return ttl_steal_fd (&fd);
+  g_atomic_int_inc (&waiting);
+  had = wait_for_dir (fd, operation, patience_us);
+  (void)g_atomic_int_dec_and_test (&waiting);
+  return had ? ttl_steal_fd (&fd) : -1;
 }
 
 void
@@ -102,6 +118,37 @@ ttl_commit_end (TtlCommit *commit)
   if (commit->first != NULL)
     pthread_mutex_unlock (commit->first);
   commit->first = commit->second = NULL;
+}
+
+void
+ttl_commit_begin_dir (int dir_fd, TtlCommit *commit_out)
+{
+  *commit_out = (TtlCommit)TTL_COMMIT_INIT;
+  commit_out->lock_fd = lock_dir (dir_fd, TTL_COMMIT_EXCLUSIVE, PATIENCE_US);
+}
+
+gboolean
+ttl_commit_try_key (TtlCommits *self, TtlBucket *bucket, const char *backing, TtlCommit *commit)
+{
+  pthread_mutex_t *stripe = stripe_of (self, bucket, backing);
+
+  if (pthread_mutex_trylock (stripe) != 0)
+    return FALSE;
+  commit->first = stripe;
+  return TRUE;
+}
+
+void
+ttl_commit_end_key (TtlCommit *commit)
+{
+  pthread_mutex_unlock (commit->first);
+  commit->first = NULL;
+}
+
+gboolean
+ttl_commit_is_waited_for (void)
+{
+  return g_atomic_int_get (&waiting) > 0;
 }
 
 int

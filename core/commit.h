@@ -33,6 +33,15 @@ void ttl_commit_begin (TtlCommits *self, TtlBucket *bucket, int dir_fd, const ch
 /* Two keys at once, in an order that cannot deadlock. */
 void ttl_commit_begin_two (TtlCommits *self, TtlBucket *a, int a_fd, const char *a_backing,
                            TtlBucket *b, int b_fd, const char *b_backing, TtlCommit *commit_out);
+/* For many keys of one bucket, one after the other: the directory's lock alone, exclusively, and then each key in turn, which is
+ * FALSE when somebody is in the middle of changing it: whoever has a key may be waiting for the directory, so nobody who has
+ * the directory waits for a key. To be given back soon, and at once when it is waited for. */
+void ttl_commit_begin_dir (int dir_fd, TtlCommit *commit_out);
+gboolean ttl_commit_try_key (TtlCommits *self, TtlBucket *bucket, const char *backing,
+                             TtlCommit *commit);
+void ttl_commit_end_key (TtlCommit *commit);
+/* Whether any thread of this process waits for a directory's lock. */
+gboolean ttl_commit_is_waited_for (void);
 void ttl_commit_end (TtlCommit *commit);
 /* Waits until nobody is in the middle of an exclusive step in the directory, and keeps others from beginning one until
  * ttl_clear_fd() of what is returned; -1 when that takes longer than 20 ms or cannot be done. For who holds no commit lock. */

@@ -9,11 +9,16 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define LOOK_BATCH 64                 /* names noted at a time: nobody waits long for the lock */
 #define BATCH 256                     /* entries per breath: a note never waits long for the lock */
 #define RETRY_NS (1 * TTL_NS_PER_S)   /* after an error of the backing directory */
 #define GRACE_NS (20 * TTL_NS_PER_MS) /* for a peer between finding a file and renewing it */
+#define VISIT_NS (1 * TTL_NS_PER_MS)  /* for which a directory is locked at most */
+#define VISIT_KEYS 64                 /* of it that are looked at whoever waits */
+#define REST_US 100                   /* between two visits, for whoever waits */
+#define BUSY_NS (1 * TTL_NS_PER_MS)   /* until whoever changes a key just now may be done with it */
 #define LONGEST_SLEEP_NS (1 * TTL_NS_PER_S) /* the wall clock may be stepped while we sleep */
 
 typedef struct /* taken off its name, and not yet removed */
@@ -257,27 +262,112 @@ monotonic_ns (void)
   return g_get_monotonic_time () * 1000;
 }
 
-/* The second look at a file that was captured. */
-static void
-judge (TtlReaper *self, const Captured *captured)
+/* ---- one bucket at a time ----
+ *
+ * A directory is locked for many of its keys at once: for 64, so that it gets on whoever waits, and then for as long as nobody
+ * does, up to a millisecond. If there are more, the reaper rests before it comes again: when a hundred thousand keys end at
+ * one moment, puts go on in between, and they are all gone some seconds later. Nobody sees them meanwhile. */
+typedef struct
 {
-  g_autoptr (TtlDir) dir = NULL;
-  g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
-  int res = ttl_bucket_open (captured->bucket, &dir);
+  TtlReaper *reaper;
+  TtlBucket *bucket; /* borrowed */
+  TtlDir *dir;
+  TtlCommit commit;
+  gint64 began_ns; /* monotonic */
+  guint keys;      /* so far */
+} Visit;
 
-  if (res == -ESTALE)
-    return; /* gone, and everything in it */
+/* -ESTALE, and what ttl_bucket_open() returns; then nothing is held. */
+static int
+visit_begin (Visit *self, TtlReaper *reaper, TtlBucket *bucket)
+{
+  int res;
+
+  *self = (Visit){ .reaper = reaper, .bucket = bucket, .commit = TTL_COMMIT_INIT };
+  res = ttl_bucket_open (bucket, &self->dir);
   if (res < 0)
+    return res;
+  ttl_commit_begin_dir (ttl_dir_fd (self->dir), &self->commit);
+  self->began_ns = monotonic_ns ();
+  return 0;
+}
+
+static gboolean
+visit_goes_on (const Visit *self)
+{
+  return self->keys < VISIT_KEYS
+         || (monotonic_ns () - self->began_ns < VISIT_NS && !ttl_commit_is_waited_for ());
+}
+
+/* @more: there will be another visit at once. */
+static void
+visit_end (Visit *self, gboolean more)
+{
+  ttl_commit_end (&self->commit);
+  g_clear_pointer (&self->dir, ttl_dir_unref);
+  if (more && self->reaper->grace_ns > 0)
+    g_usleep (REST_US);
+}
+
+static gboolean
+visit_key (Visit *self, const char *backing)
+{
+  self->keys++;
+  return ttl_commit_try_key (self->reaper->store->commits, self->bucket, backing, &self->commit);
+}
+
+/* The second look at a file that was captured, which is taken. */
+static void
+judge (Visit *visit, Captured *captured)
+{
+  TtlReaper *self = visit->reaper;
+  int dir_fd = ttl_dir_fd (visit->dir), res;
+
+  if (!visit_key (visit, captured->backing))
     {
-      /* Where it is scratch among other scratch. */
-      ttl_reaper_note (self, captured->bucket, captured->file.name, captured->taken_ns + RETRY_NS);
+      captured->judge_ns = monotonic_ns () + BUSY_NS;
+      g_queue_push_tail (&self->captured, captured);
       return;
     }
-  ttl_commit_begin (self->store->commits, captured->bucket, ttl_dir_fd (dir), captured->backing,
-                    TTL_COMMIT_EXCLUSIVE, &commit);
-  res = ttl_store_judge_captured (self->store, captured->bucket, ttl_dir_fd (dir),
-                                  captured->backing, captured->taken_ns, &captured->file);
-  conclude (self, captured->bucket, ttl_dir_fd (dir), captured->backing, captured->taken_ns, res);
+  res = ttl_store_judge_captured (self->store, captured->bucket, dir_fd, captured->backing,
+                                  captured->taken_ns, &captured->file);
+  conclude (self, captured->bucket, dir_fd, captured->backing, captured->taken_ns, res);
+  ttl_commit_end_key (&visit->commit);
+  captured_free (captured);
+}
+
+/* The oldest that was captured, if it is of @bucket (NULL: of any) and its time has come (@all: or not). */
+static Captured *
+peek_captured (TtlReaper *self, const TtlBucket *bucket, gboolean all, gint64 now_ns)
+{
+  Captured *first = g_queue_peek_head (&self->captured);
+
+  return first != NULL && (bucket == NULL || first->bucket == bucket)
+                 && (all || first->judge_ns <= now_ns)
+             ? first
+             : NULL;
+}
+
+/* As many as are of the bucket of @first, in one visit. */
+static void
+judge_some (TtlReaper *self, const Captured *first, gboolean all, gint64 now_ns)
+{
+  g_autoptr (TtlBucket) bucket = ttl_bucket_ref (first->bucket);
+  Visit visit;
+  int res = visit_begin (&visit, self, bucket);
+
+  if (res < 0)
+    {
+      /* Where it is scratch among other scratch; unless the bucket is gone, and everything in it. */
+      if (res != -ESTALE)
+        ttl_reaper_note (self, bucket, first->file.name, first->taken_ns + RETRY_NS);
+      captured_free (g_queue_pop_head (&self->captured));
+      return;
+    }
+  do
+    judge (&visit, g_queue_pop_head (&self->captured));
+  while (peek_captured (self, bucket, all, now_ns) != NULL && visit_goes_on (&visit));
+  visit_end (&visit, peek_captured (self, bucket, all, now_ns) != NULL);
 }
 
 /* @all: also what has time left. */
@@ -285,53 +375,78 @@ static void
 judge_captured (TtlReaper *self, gboolean all)
 {
   gint64 now_ns = monotonic_ns ();
-  Captured *first;
+  const Captured *first;
 
-  while ((first = g_queue_peek_head (&self->captured)) != NULL
-         && (all || first->judge_ns <= now_ns))
-    {
-      judge (self, first);
-      captured_free (g_queue_pop_head (&self->captured));
-    }
+  while ((first = peek_captured (self, NULL, all, now_ns)) != NULL)
+    judge_some (self, first, all, now_ns);
 }
 
-/* An entry whose last known deadline has come: taken off its name if that still holds, and otherwise noted again. */
-static void
-reap (TtlReaper *self, guint64 bucket_id, const char *backing, gint64 now_ns)
+/* An entry whose last known deadline has come. */
+typedef struct
 {
-  g_autoptr (TtlBucket) bucket = ttl_tree_dup (self->store->tree, bucket_id);
-  g_autoptr (TtlDir) dir = NULL;
-  g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
+  guint64 bucket_id;
+  char *backing;
+} Due;
+
+/* Takes an entry off its name if its deadline still holds, and otherwise notes it again. */
+static void
+reap (Visit *visit, const char *backing, gint64 now_ns)
+{
+  TtlReaper *self = visit->reaper;
+  int dir_fd = ttl_dir_fd (visit->dir), res;
   Captured *captured;
   TtlCapture file;
-  int res;
 
-  if (bucket == NULL)
+  if (!visit_key (visit, backing))
+    {
+      ttl_reaper_note (self, visit->bucket, backing, now_ns + BUSY_NS);
+      return;
+    }
+  res = ttl_store_capture_expired (self->store, visit->bucket, dir_fd, backing, now_ns, &file);
+  if (res < 0)
+    conclude (self, visit->bucket, dir_fd, backing, now_ns, res);
+  ttl_commit_end_key (&visit->commit);
+  if (res < 0)
     return;
-  res = ttl_bucket_open (bucket, &dir);
-  if (res == 0 && !ttl_bucket_is_in_place (bucket))
-    res = -ESTALE;
-  if (res < 0)
-    {
-      if (res != -ESTALE) /* otherwise it is ours no more */
-        ttl_reaper_note (self, bucket, backing, now_ns + RETRY_NS);
-      return;
-    }
-  ttl_commit_begin (self->store->commits, bucket, ttl_dir_fd (dir), backing, TTL_COMMIT_EXCLUSIVE,
-                    &commit);
-  res = ttl_store_capture_expired (self->store, bucket, ttl_dir_fd (dir), backing, now_ns, &file);
-  if (res < 0)
-    {
-      conclude (self, bucket, ttl_dir_fd (dir), backing, now_ns, res);
-      return;
-    }
   captured = g_new (Captured, 1);
-  *captured = (Captured){ .bucket = g_steal_pointer (&bucket),
+  *captured = (Captured){ .bucket = ttl_bucket_ref (visit->bucket),
                           .backing = g_strdup (backing),
                           .file = file,
                           .taken_ns = now_ns,
                           .judge_ns = monotonic_ns () + self->grace_ns };
   g_queue_push_tail (&self->captured, captured);
+}
+
+/* What is due in one bucket, in as many visits as it takes. */
+static void
+reap_in (TtlReaper *self, const Due *due, guint n, gint64 now_ns)
+{
+  g_autoptr (TtlBucket) bucket = ttl_tree_dup (self->store->tree, due->bucket_id);
+  guint done = 0;
+
+  while (bucket != NULL && done < n)
+    {
+      Visit visit;
+      int res = visit_begin (&visit, self, bucket);
+
+      if (res == 0 && !ttl_bucket_is_in_place (bucket))
+        {
+          visit_end (&visit, FALSE);
+          res = -ESTALE;
+        }
+      if (res == -ESTALE)
+        return; /* it is ours no more */
+      if (res < 0)
+        {
+          for (; done < n; done++)
+            ttl_reaper_note (self, bucket, due[done].backing, now_ns + RETRY_NS);
+          return;
+        }
+      do
+        reap (&visit, due[done++].backing, now_ns);
+      while (done < n && visit_goes_on (&visit));
+      visit_end (&visit, done < n);
+    }
 }
 
 static gboolean
@@ -344,28 +459,41 @@ take_scan (TtlReaper *self, TtlBucket **bucket_out)
 }
 
 static gboolean
-take_due (TtlReaper *self, gint64 now_ns, guint64 *bucket_out, char **backing_out)
+take_due (TtlReaper *self, gint64 now_ns, Due *due_out)
 {
   TTL_LOCKED (&self->lock);
   TtlDeadline deadline;
 
-  return ttl_expiry_pop (self->index, now_ns, bucket_out, backing_out, &deadline);
+  return ttl_expiry_pop (self->index, now_ns, &due_out->bucket_id, &due_out->backing, &deadline);
 }
 
-/* Captures what is due, up to a batch. TRUE when there may be more. */
+static int
+by_bucket (gconstpointer a, gconstpointer b)
+{
+  const Due *x = a, *y = b;
+
+  return x->bucket_id < y->bucket_id ? -1 : x->bucket_id > y->bucket_id;
+}
+
+/* Captures what is due, up to a batch, bucket by bucket. TRUE when there may be more. */
 static gboolean
 reap_batch (TtlReaper *self, gint64 now_ns)
 {
-  for (int i = 0; i < BATCH; i++)
-    {
-      g_autofree char *backing = NULL;
-      guint64 bucket_id;
+  Due due[BATCH];
+  guint n = 0;
 
-      if (!take_due (self, now_ns, &bucket_id, &backing))
-        return FALSE;
-      reap (self, bucket_id, backing, now_ns);
+  while (n < BATCH && take_due (self, now_ns, &due[n]))
+    n++;
+  qsort (due, n, sizeof *due, by_bucket);
+  for (guint i = 0, end; i < n; i = end)
+    {
+      for (end = i + 1; end < n && due[end].bucket_id == due[i].bucket_id; end++)
+        ;
+      reap_in (self, due + i, end - i, now_ns);
     }
-  return TRUE;
+  for (guint i = 0; i < n; i++)
+    g_free (due[i].backing);
+  return n == BATCH;
 }
 
 /* FALSE when nothing waited to be scanned. */

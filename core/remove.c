@@ -91,14 +91,11 @@ is_condemned (const Verdict *verdict, int dir_fd, const char *name, struct stat 
 }
 
 static int
-remove_captured (const Verdict *verdict, int dir_fd, const char *captured)
+remove_captured (const Verdict *verdict, int dir_fd, const char *captured, ino_t ino)
 {
-  struct stat st;
-
-  if (fstatat (dir_fd, captured, &st, AT_SYMLINK_NOFOLLOW) < 0
-      || unlinkat (dir_fd, captured, 0) < 0)
+  if (unlinkat (dir_fd, captured, 0) < 0)
     return errno == ENOENT ? 0 : -errno;
-  ttl_settings_drop_key (verdict->store->settings, verdict->bucket, verdict->backing, st.st_ino);
+  ttl_settings_drop_key (verdict->store->settings, verdict->bucket, verdict->backing, ino);
   return 0;
 }
 
@@ -110,8 +107,27 @@ put_back (const Verdict *verdict, int dir_fd, const char *captured)
   if (res == -EEXIST)
     (void)unlinkat (dir_fd, captured, 0); /* replaced meanwhile: it would be gone anyway */
   else if (res < 0 && res != -ENOENT)
-    g_warning ("%s: cannot be put back, and is called %s now: %s", verdict->backing, captured,
-               g_strerror (-res));
+    {
+      g_warning ("%s: cannot be put back, and is called %s now: %s", verdict->backing, captured,
+                 g_strerror (-res));
+      ttl_reaper_look (verdict->store->reaper, verdict->bucket, captured);
+    }
+}
+
+/* By its beginning the watcher knows that it was us. */
+static void
+captured_prefix (const TtlStore *self, char *prefix, gsize size)
+{
+  g_snprintf (prefix, size, CAPTURED "%08x-", (guint32)self->connection_id);
+}
+
+static void
+captured_name (const TtlStore *self, TtlName name_out)
+{
+  char prefix[sizeof CAPTURED + 16];
+
+  captured_prefix (self, prefix, sizeof prefix);
+  ttl_scratch_name (prefix, name_out);
 }
 
 /* A name that was captured already, by a reaper that did not live to judge it, is as good as any. */
@@ -123,7 +139,7 @@ capture (const Verdict *verdict, int dir_fd, TtlCapture *out)
     return faccessat (dir_fd, verdict->backing, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT
                ? -ENOENT
                : -EBUSY;
-  ttl_scratch_name (CAPTURED, out->name);
+  captured_name (verdict->store, out->name);
   if (ttl_store_is_captured (verdict->backing))
     g_strlcpy (out->name, verdict->backing, sizeof (TtlName));
   else if (renameat (dir_fd, verdict->backing, dir_fd, out->name) < 0)
@@ -145,7 +161,8 @@ judge (const Verdict *verdict, int dir_fd, const TtlCapture *captured)
       put_back (verdict, dir_fd, captured->name);
       return -EBUSY;
     }
-  res = remove_captured (verdict, dir_fd, captured->name);
+  res = remove_captured (verdict, dir_fd, captured->name,
+                         verdict->identity != NULL ? verdict->identity->ino : seen.st_ino);
   if (res < 0)
     put_back (verdict, dir_fd, captured->name); /* where the next try finds it */
   return res;
@@ -155,6 +172,17 @@ gboolean
 ttl_store_is_captured (const char *name)
 {
   return g_str_has_prefix (name, TTL_SCRATCH_PREFIX CAPTURED);
+}
+
+gboolean
+ttl_store_has_captured (const TtlStore *self, const char *name)
+{
+  char prefix[sizeof CAPTURED + 16];
+
+  if (!ttl_store_is_captured (name))
+    return FALSE;
+  captured_prefix (self, prefix, sizeof prefix);
+  return g_str_has_prefix (name + strlen (TTL_SCRATCH_PREFIX), prefix);
 }
 
 int

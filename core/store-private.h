@@ -123,6 +123,8 @@ int ttl_store_judge_captured (TtlStore *self, TtlBucket *bucket, int dir_fd, con
                               gint64 now_ns, const TtlCapture *capture);
 /* Whether @name is one that capture() gives. */
 gboolean ttl_store_is_captured (const char *name);
+/* The same of this store's: whoever captured it also sees to what becomes of it. */
+gboolean ttl_store_has_captured (const TtlStore *self, const char *name);
 /* Removes the file called @backing if it still is @identity. 0, -ENOENT when it is gone or another. */
 int ttl_store_remove_identity (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                                const TtlIdentity *identity);

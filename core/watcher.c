@@ -372,6 +372,8 @@ file_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *eve
 {
   Sight sight;
 
+  if (ttl_store_has_captured (self->store, event->name))
+    return; /* our own reaper's doing: it knows all there is to know */
   if (!look (self, bucket, event, &sight)
       || ttl_keyname_kind (ttl_store_names (self->store), event->name) != TTL_NAME_KEY)
     return;
