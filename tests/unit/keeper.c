@@ -132,6 +132,32 @@ Test (keeper, leaves_a_lease_that_somebody_made_longer)
   cr_assert_eq (mtime_ns (raw ("k")), later);
 }
 
+Test (keeper, takes_along_what_is_nearly_due)
+{
+  g_autoptr (TtlDraft) a = hold_key (root, "a");
+  g_autoptr (TtlDraft) b = NULL;
+  g_autoptr (TtlDraft) c = NULL;
+
+  advance (TTL / 64);
+  b = hold_key (root, "b");
+  advance (1);
+  c = hold_key (root, "c");
+  advance (TTL / 3 - TTL / 64 - 1);
+  cr_assert_eq (run_keeper (), now () + TTL / 64 + 1);
+  cr_assert_eq (mtime_ns (raw ("a")), now ());
+  cr_assert_eq (mtime_ns (raw ("b")), now ());
+  cr_assert_eq (mtime_ns (raw ("c")), now () - TTL / 3 + TTL / 64 + 1);
+}
+
+Test (keeper, leaves_nothing_of_what_it_renews_to_the_reaper)
+{
+  g_autoptr (TtlDraft) draft = hold_key (root, "k");
+
+  advance (TTL / 3);
+  (void)run_keeper ();
+  cr_assert_eq (ttl_reaper_run (store->reaper, now ()), now () + TTL);
+}
+
 Test (keeper, has_nothing_to_do_for_what_never_ends)
 {
   g_autoptr (TtlDraft) draft = NULL;

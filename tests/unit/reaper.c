@@ -45,6 +45,22 @@ Test (reaper, knows_every_key_that_was_put_renamed_linked_or_touched)
   cr_assert_eq (count_files (root_dir ()), 0);
 }
 
+Test (reaper, removes_all_that_end_together_whatever_bucket_they_are_in)
+{
+  for (int i = 0; i < 1000; i++)
+    put_raw_at (text ("k%d", i), "v", now () - TTL);
+  for (int i = 0; i < 3; i++)
+    {
+      bucket (text ("b%d", i));
+      for (int j = 0; j < 100; j++)
+        put_raw_at (text ("b%d/k%d", i, j), "v", now () - TTL + (j == 0));
+    }
+  ttl_reaper_rescan (store->reaper, root);
+  cr_assert_eq (run_reaper (), now () + 1);
+  cr_assert_eq (ttl_reaper_removed (store->reaper), 1297);
+  cr_assert_eq (count_files (root_dir ()), 3);
+}
+
 Test (reaper, forgets_a_key_that_was_deleted)
 {
   assert_is (put_key (root, "k", "v"), 0);
