@@ -26,6 +26,7 @@ ttl_xattr_kind (const char *name)
          : strcmp (name, "expires") == 0   ? TTL_XATTR_EXPIRES
          : strcmp (name, "revision") == 0  ? TTL_XATTR_REVISION
          : strcmp (name, "if-match") == 0  ? TTL_XATTR_IF_MATCH
+         : strcmp (name, "status") == 0    ? TTL_XATTR_STATUS
                                            : TTL_XATTR_RESERVED;
 }
 
@@ -78,6 +79,7 @@ ttl_xattr_virtual (TtlXattrKind kind, const TtlDuration *ttl, TtlDeadline deadli
     case TTL_XATTR_PLAIN:
     case TTL_XATTR_REVISION:
     case TTL_XATTR_IF_MATCH:
+    case TTL_XATTR_STATUS:
     case TTL_XATTR_RESERVED:
     case TTL_XATTR_FOREIGN:
       break;
@@ -335,6 +337,12 @@ ttl_store_get_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, con
       res = getxattr (target.path, name, value_out, size);
       return res < 0 ? -errno : res;
     }
+  if (backing == NULL && kind == TTL_XATTR_STATUS && ttl_bucket_is_root (bucket))
+    {
+      g_autofree char *status = ttl_store_dup_status (self);
+
+      return give_text (status, value_out, size);
+    }
   if (backing == NULL && kind != TTL_XATTR_TTL)
     return -ENODATA;
   if (kind == TTL_XATTR_REVISION)
@@ -449,6 +457,7 @@ ttl_store_set_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, con
     case TTL_XATTR_REMAINING:
     case TTL_XATTR_EXPIRES:
     case TTL_XATTR_REVISION:
+    case TTL_XATTR_STATUS:
     case TTL_XATTR_RESERVED:
       break;
     }
@@ -479,6 +488,7 @@ ttl_store_remove_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, 
     case TTL_XATTR_REMAINING:
     case TTL_XATTR_EXPIRES:
     case TTL_XATTR_REVISION:
+    case TTL_XATTR_STATUS:
     case TTL_XATTR_RESERVED:
       break;
     }

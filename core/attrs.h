@@ -16,8 +16,9 @@ typedef enum
   TTL_XATTR_EXPIRES,   /* user.ttlfs.expires, read-only */
   TTL_XATTR_REVISION,  /* user.ttlfs.revision, read-only; see revision.h */
   TTL_XATTR_IF_MATCH,  /* user.ttlfs.if-match, of a draft alone; see draft.h */
-  TTL_XATTR_RESERVED,  /* any other user.ttlfs.*: not there, and nobody may set it */
-  TTL_XATTR_FOREIGN,   /* another name space */
+  TTL_XATTR_STATUS, /* user.ttlfs.status, of the root alone, read-only; see ttl_store_dup_status() */
+  TTL_XATTR_RESERVED, /* any other user.ttlfs.*: not there, and nobody may set it */
+  TTL_XATTR_FOREIGN,  /* another name space */
 } TtlXattrKind;
 
 TtlXattrKind ttl_xattr_kind (const char *name);

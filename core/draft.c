@@ -769,6 +769,7 @@ ttl_draft_set_xattr (TtlDraft *self, const char *name, const void *value, gsize 
     case TTL_XATTR_REMAINING:
     case TTL_XATTR_EXPIRES:
     case TTL_XATTR_REVISION:
+    case TTL_XATTR_STATUS:
     case TTL_XATTR_RESERVED:
       break;
     }

@@ -507,6 +507,14 @@ is_held (TtlKeeper *self, const TtlIdentity *identity)
   return g_hash_table_contains (self->files, identity);
 }
 
+guint64
+ttl_keeper_count (TtlKeeper *self)
+{
+  TTL_LOCKED (&self->lock);
+
+  return g_hash_table_size (self->holds);
+}
+
 static gboolean
 may_be_held (TtlKeeper *self, ino_t ino)
 {

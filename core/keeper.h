@@ -38,6 +38,7 @@ void ttl_keeper_own_moved (TtlKeeper *self, TtlBucket *from, const char *from_ba
 void ttl_keeper_own_exchanged (TtlKeeper *self, TtlBucket *a, const char *a_backing, TtlBucket *b,
                                const char *b_backing);
 void ttl_keeper_remove_owned (TtlKeeper *self);
+guint64 ttl_keeper_count (TtlKeeper *self); /* of what is renewed */
 
 /* The file @backing in the directory @dir_fd, whose number is @ino, has expired by its times. TRUE when it is held, or owned: then its renewal
  * is late (the daemon was stopped, or the machine slept), not given up, and it has been renewed now. */

@@ -180,6 +180,38 @@ ttl_store_statfs (TtlStore *self, struct statvfs *out)
   return res < 0 ? res : fstatvfs (ttl_dir_fd (dir), out) < 0 ? -errno : 0;
 }
 
+void
+ttl_store_get_status (TtlStore *self, TtlStoreStatus *status_out)
+{
+  *status_out = (TtlStoreStatus){
+    .indexed = ttl_reaper_known (self->reaper),
+    .removed = ttl_reaper_removed (self->reaper),
+    .held = ttl_keeper_count (self->keeper),
+  };
+  if (self->watcher != NULL)
+    ttl_watcher_get_status (self->watcher, status_out);
+}
+
+char *
+ttl_store_dup_status (TtlStore *self)
+{
+  TtlStoreStatus status;
+
+  ttl_store_get_status (self, &status);
+  return g_strdup_printf ("indexed %" G_GUINT64_FORMAT "\n"
+                          "removed %" G_GUINT64_FORMAT "\n"
+                          "held %" G_GUINT64_FORMAT "\n"
+                          "buckets_watched %" G_GUINT64_FORMAT "\n"
+                          "buckets_polled %" G_GUINT64_FORMAT "\n"
+                          "scanning %d\n"
+                          "scanned_keys %" G_GUINT64_FORMAT "\n"
+                          "scanned_buckets %" G_GUINT64_FORMAT "\n"
+                          "scan_ms %" G_GINT64_FORMAT "\n",
+                          status.indexed, status.removed, status.held, status.watched,
+                          status.polled, status.scanning, status.scanned_names, status.scanned_dirs,
+                          status.scan_ms);
+}
+
 /* ---- TTLs ---- */
 
 void

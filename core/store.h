@@ -65,6 +65,23 @@ guint64 ttl_store_connection_id (const TtlStore *self);
 TtlBucket *ttl_store_root (TtlStore *self); /* borrowed */
 int ttl_store_statfs (TtlStore *self, struct statvfs *out);
 
+/* What the background work has come to. Costs a few locks, whatever the number of keys. */
+typedef struct
+{
+  gboolean scanning; /* the directories are being read: at the start, and after events were lost */
+  guint64 scanned_names;   /* by that scan so far, or by the last one */
+  guint64 scanned_dirs;    /* likewise */
+  gint64 scan_ms;          /* how long it has taken, or took */
+  guint64 indexed;         /* files whose end is known */
+  guint64 removed;         /* files that have expired and were removed since the start */
+  guint64 held;            /* leases that are renewed */
+  guint64 watched, polled; /* directories; polled: inotify could not have any more */
+} TtlStoreStatus;
+
+void ttl_store_get_status (TtlStore *self, TtlStoreStatus *status_out);
+/* The same in lines of a word and a number, as user.ttlfs.status of the root has it. Free with g_free(). */
+char *ttl_store_dup_status (TtlStore *self);
+
 /* ---- looking ---- */
 
 typedef enum
@@ -147,7 +164,7 @@ int ttl_store_set_attrs (TtlStore *self, TtlBucket *bucket, const char *backing,
 int ttl_store_set_attrs_of_open (TtlStore *self, TtlBucket *bucket, const char *backing, int fd,
                                  const TtlAttrs *attrs, gint64 now_ns);
 
-/* User xattrs, with the virtual ones (user.ttlfs.ttl, .remaining, .expires, .revision). @backing NULL: the bucket itself.
+/* User xattrs, with the virtual ones (user.ttlfs.ttl, .remaining, .expires, .revision; .status of the root). @backing NULL: the bucket itself.
  * get, list: the length, also when @size is 0; -ERANGE when @size is too small; -ENODATA; -ENOTSUP for a name space
  * that is not user. set: @flags as for setxattr(2); -EINVAL for a TTL that does not parse; -EPERM for what is read-only;
  * -EBADF for user.ttlfs.if-match, which a draft has. */

@@ -21,6 +21,8 @@
    | IN_DELETE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK)
 #define POLL_MS 1000 /* how often directories that cannot be watched are scanned */
 #define BUFFER_BYTES (64 * 1024)
+#define SAY_US (5 * G_USEC_PER_SEC)   /* between two words about a scan that takes long */
+#define QUICK_US (1 * G_USEC_PER_SEC) /* of a scan that takes less nothing is said */
 
 typedef struct
 {
@@ -52,6 +54,9 @@ struct TtlWatcher
   GHashTable *polled; /* set of TtlBucket that could not be watched; owns references */
   gboolean gaps;      /* a directory could not even be opened: there is more to find */
   gboolean ready;
+  guint64 scanned_names, scanned_dirs; /* of the whole tree, this time or last time ... */
+  gint64 scan_began_us,
+      scan_ended_us; /* ... which went from here to there (0: goes on), monotonic */
 };
 
 /* ---- listeners ---- */
@@ -203,12 +208,32 @@ take_in_one (TtlBucket *bucket, const struct dirent *item, gpointer data)
   return res != -ENOTDIR;
 }
 
+/* @n more names have been looked at, of a directory that is done with. */
+static void
+count_scanned (TtlWatcher *self, guint64 n, gint64 *said_us)
+{
+  const gint64 now_us = g_get_monotonic_time ();
+  guint64 names, dirs;
+
+  {
+    TTL_LOCKED (&self->lock);
+    names = self->scanned_names += n;
+    dirs = ++self->scanned_dirs;
+  }
+  if (now_us - *said_us < SAY_US)
+    return;
+  *said_us = now_us;
+  g_message ("indexing: %" G_GUINT64_FORMAT " keys in %" G_GUINT64_FORMAT " buckets so far", names,
+             dirs);
+}
+
 /* Watches @bucket and everything below it, each directory before it is scanned so that nothing is missed. */
 static void
 take_in (TtlWatcher *self, TtlBucket *top, gboolean aloud)
 {
   g_autoptr (GPtrArray) todo = g_ptr_array_new ();
   TakingIn taking_in = { .watcher = self, .todo = todo, .aloud = aloud };
+  gint64 said_us = g_get_monotonic_time ();
 
   g_ptr_array_add (todo, ttl_bucket_ref (top));
   g_ptr_array_set_free_func (todo, (GDestroyNotify)ttl_bucket_unref);
@@ -225,6 +250,8 @@ take_in (TtlWatcher *self, TtlBucket *top, gboolean aloud)
         }
       if (n < 0)
         note_gap (self, (int)n);
+      else if (!aloud)
+        count_scanned (self, (guint64)n, &said_us);
     }
 }
 
@@ -274,6 +301,24 @@ let_go (TtlWatcher *self, TtlBucket *bucket, const char *name)
     }
 }
 
+static void
+end_scan (TtlWatcher *self)
+{
+  guint64 names, dirs;
+  gint64 took_us;
+
+  {
+    TTL_LOCKED (&self->lock);
+    self->scan_ended_us = g_get_monotonic_time ();
+    took_us = self->scan_ended_us - self->scan_began_us;
+    names = self->scanned_names;
+    dirs = self->scanned_dirs;
+  }
+  if (took_us >= QUICK_US && !g_atomic_int_get (&self->stopping))
+    g_message ("indexed %" G_GUINT64_FORMAT " keys in %" G_GUINT64_FORMAT " buckets in %.1f s",
+               names, dirs, (double)took_us / G_USEC_PER_SEC);
+}
+
 /* Everything anew: at the start, after an overflow, and by the clock where nothing is watched. */
 static void
 take_in_all (TtlWatcher *self)
@@ -287,8 +332,12 @@ take_in_all (TtlWatcher *self)
     TTL_LOCKED (&self->lock);
     g_hash_table_remove_all (self->polled);
     self->gaps = FALSE;
+    self->scanned_names = self->scanned_dirs = 0;
+    self->scan_began_us = g_get_monotonic_time ();
+    self->scan_ended_us = 0;
   }
   take_in (self, ttl_tree_root (self->store->tree), FALSE);
+  end_scan (self);
 }
 
 gboolean
@@ -299,6 +348,20 @@ ttl_watcher_sees (TtlWatcher *self, TtlBucket *bucket)
 
   TTL_LOCKED (&self->lock);
   return g_hash_table_contains (self->watched, bucket);
+}
+
+void
+ttl_watcher_get_status (TtlWatcher *self, TtlStoreStatus *status_out)
+{
+  TTL_LOCKED (&self->lock);
+  const gint64 end_us = self->scan_ended_us != 0 ? self->scan_ended_us : g_get_monotonic_time ();
+
+  status_out->scanning = self->scan_ended_us == 0;
+  status_out->scanned_names = self->scanned_names;
+  status_out->scanned_dirs = self->scanned_dirs;
+  status_out->scan_ms = self->scan_began_us != 0 ? (end_us - self->scan_began_us) / 1000 : 0;
+  status_out->watched = g_hash_table_size (self->watched);
+  status_out->polled = g_hash_table_size (self->polled);
 }
 
 /* ---- events ---- */

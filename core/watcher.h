@@ -40,6 +40,8 @@ void ttl_watcher_remove_listener (TtlWatcher *self, guint id);
 
 /* Whether a change of @bucket's directory would have been noticed; FALSE for NULL @self. */
 gboolean ttl_watcher_sees (TtlWatcher *self, TtlBucket *bucket);
+/* Fills what a watcher knows: the scan, and how many directories there are. */
+void ttl_watcher_get_status (TtlWatcher *self, TtlStoreStatus *status_out);
 /* The root is another directory: everything anew. */
 void ttl_watcher_restart (TtlWatcher *self);
 /* Blocks until every directory below the root has been scanned once. */

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "options.h"
 #include "session.h"
+#include "status.h"
 
 #include <fcntl.h>
 #include <gio/gio.h>
@@ -264,6 +265,8 @@ main (int argc, char **argv)
       printf ("ttlfs %s\n", TTLFS_VERSION);
       return EXIT_SUCCESS;
     }
+  if (options.status != NULL)
+    return ttl_status_print (options.status);
   ttl_log_to_stderr (options.debug);
   return options.foreground ? run_and_report (&options, &startup) : run_in_background (&options);
 }

@@ -13,6 +13,8 @@ const char ttl_options_help[]
       "  -d             as -f, and log every operation\n"
       "  -h, --help     show this text\n"
       "  -V, --version  show the version\n"
+      "  --status MOUNTPOINT\n"
+      "                 show what the mount there has indexed, removed and holds\n"
       "\n"
       "Options after -o:\n"
       "  ttl=DURATION   the TTL of what has none of its own: 500ms, 10s (default), 5m, 2h, 1d, "
@@ -180,6 +182,7 @@ ttl_options_parse (int argc, char **argv, gboolean is_root, TtlOptions *options,
     { "debug", 'd', 0, G_OPTION_ARG_NONE, &options->debug, NULL, NULL },
     { "help", 'h', 0, G_OPTION_ARG_NONE, &options->help, NULL, NULL },
     { "version", 'V', 0, G_OPTION_ARG_NONE, &options->version, NULL, NULL },
+    { "status", 0, 0, G_OPTION_ARG_FILENAME, &options->status, NULL, NULL },
     { "options", 'o', 0, G_OPTION_ARG_STRING_ARRAY, &lists, NULL, NULL },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &rest, NULL, NULL },
     G_OPTION_ENTRY_NULL,
@@ -197,7 +200,7 @@ ttl_options_parse (int argc, char **argv, gboolean is_root, TtlOptions *options,
   g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse_strv (context, &copy, error) || !parse_words (options, lists, error))
     return FALSE;
-  if (options->help || options->version)
+  if (options->help || options->version || options->status != NULL)
     return TRUE;
   if (rest == NULL || rest[0] == NULL || rest[1] == NULL)
     return fail (error,
@@ -217,6 +220,7 @@ ttl_options_parse (int argc, char **argv, gboolean is_root, TtlOptions *options,
 void
 ttl_options_clear (TtlOptions *options)
 {
+  g_free (options->status);
   g_free (options->fsname);
   g_free (options->mount_flags);
   g_free (options->backing);

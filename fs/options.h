@@ -6,6 +6,7 @@
 typedef struct
 {
   gboolean foreground, debug, help, version;
+  char *status; /* the mount point to ask, instead of mounting; NULL: mount */
   TtlStoreOptions store;
   gboolean allow_other;
   char *fsname;      /* NULL: the backing directory's path */
