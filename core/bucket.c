@@ -15,6 +15,8 @@ struct TtlTree
   pthread_mutex_t lock; /* order 5 */
   GHashTable *by_ino;   /* guarded by lock; inode number -> TtlBucket, borrowed */
   GHashTable *by_id;    /* guarded by lock; id -> TtlBucket, borrowed */
+  GHashTable *
+      by_place; /* guarded by lock; set of TtlBucket by parent and name, the latest there; borrowed */
   GQueue open_dirs; /* guarded by lock; TtlBucket with a cached dir, used last first; borrowed */
   guint max_dirs;   /* constant */
   guint64 next_id;  /* guarded by lock */
@@ -73,6 +75,29 @@ ttl_dir_fd (const TtlDir *self)
   return self->fd;
 }
 
+static guint
+place_hash (gconstpointer data)
+{
+  const TtlBucket *bucket = data;
+
+  return g_str_hash (bucket->name) * 31 + g_direct_hash (bucket->parent);
+}
+
+static gboolean
+place_equal (gconstpointer a, gconstpointer b)
+{
+  const TtlBucket *x = a, *y = b;
+
+  return x->parent == y->parent && strcmp (x->name, y->name) == 0;
+}
+
+static void
+leave_place_locked (TtlBucket *self)
+{
+  if (g_hash_table_lookup (self->tree->by_place, self) == self)
+    g_hash_table_remove (self->tree->by_place, self);
+}
+
 static TtlBucket *
 bucket_new_locked (TtlTree *tree, TtlBucket *parent, const char *name, ino_t ino)
 {
@@ -88,6 +113,7 @@ bucket_new_locked (TtlTree *tree, TtlBucket *parent, const char *name, ino_t ino
   self->name = g_strdup (name);
   g_hash_table_replace (tree->by_ino, &self->ino, self);
   g_hash_table_insert (tree->by_id, &self->id, self);
+  g_hash_table_add (tree->by_place, self);
   return self;
 }
 
@@ -101,6 +127,7 @@ ttl_tree_new (int root_fd, guint max_dirs)
   G_STATIC_ASSERT (sizeof (ino_t) == sizeof (gint64));
   self->by_ino = g_hash_table_new (g_int64_hash, g_int64_equal);
   self->by_id = g_hash_table_new (g_int64_hash, g_int64_equal);
+  self->by_place = g_hash_table_new (place_hash, place_equal);
   g_queue_init (&self->open_dirs);
   self->max_dirs = MAX (max_dirs, 8);
   if (fstat (root_fd, &st) == 0)
@@ -117,6 +144,7 @@ ttl_tree_free (TtlTree *self)
   g_warn_if_fail (g_hash_table_size (self->by_id) == 0);
   g_hash_table_unref (self->by_ino);
   g_hash_table_unref (self->by_id);
+  g_hash_table_unref (self->by_place);
   pthread_mutex_destroy (&self->lock);
   g_free (self);
 }
@@ -202,6 +230,7 @@ ttl_bucket_unref (TtlBucket *self)
           return;
         dir = uncache_dir_locked (self);
         forget_ino_locked (self);
+        leave_place_locked (self);
         g_hash_table_remove (self->tree->by_id, &self->id);
         parent = self->parent;
       }
@@ -534,21 +563,13 @@ ttl_bucket_is_in_place (TtlBucket *self)
 TtlBucket *
 ttl_bucket_dup_known_child (TtlBucket *self, const char *name)
 {
-  GHashTableIter iter;
-  gpointer item;
+  const TtlBucket there = { .parent = self, .name = (char *)name };
   TTL_LOCKED (&self->tree->lock);
+  TtlBucket *child = g_hash_table_lookup (self->tree->by_place, &there);
 
-  g_hash_table_iter_init (&iter, self->tree->by_id);
-  while (g_hash_table_iter_next (&iter, NULL, &item))
-    {
-      TtlBucket *child = item;
-
-      if (child->parent != self || strcmp (child->name, name) != 0)
-        continue;
-      child->refs++;
-      return child;
-    }
-  return NULL;
+  if (child != NULL)
+    child->refs++;
+  return child;
 }
 
 void
@@ -570,11 +591,13 @@ move_locked (TtlBucket *self, TtlBucket *parent, const char *name, TtlBucket **o
     return FALSE;
   if (self->parent == parent && strcmp (self->name, name) == 0)
     return TRUE;
+  leave_place_locked (self);
   parent->refs++;
   *old_parent_out = self->parent;
   self->parent = parent;
   g_free (self->name);
   self->name = g_strdup (name);
+  g_hash_table_add (self->tree->by_place, self);
   return TRUE;
 }
 
