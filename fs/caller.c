@@ -49,6 +49,26 @@ ttl_caller_parent (pid_t pid)
   return read_status (pid, "\nPPid:");
 }
 
+static guint64
+mask_of (const char *status, const char *field)
+{
+  const char *line = strstr (status, field);
+
+  return line != NULL ? strtoull (line + strlen (field), NULL, 16) : 0;
+}
+
+gboolean
+ttl_caller_has_signal (pid_t tid)
+{
+  char text[4096];
+
+  if (tid <= 0 || read_proc (tid, "status", text, sizeof text) < 0)
+    return FALSE;
+  return ((mask_of (text, "\nSigPnd:") | mask_of (text, "\nShdPnd:"))
+          & ~mask_of (text, "\nSigBlk:"))
+         != 0;
+}
+
 gboolean
 ttl_caller_is_sibling (pid_t tid, pid_t other)
 {
@@ -84,4 +104,78 @@ ttl_caller_is_killed (pid_t tid)
   for (int i = 2; field != NULL && i < EXIT_CODE_FIELD; i++)
     field = strchr (field + 1, ' ');
   return field != NULL && (atoi (field + 1) & 0x7f) != 0;
+}
+
+/* ---- what a process has open ---- */
+
+#define DELETED " (deleted)" /* so the kernel marks a name that it looks up anew, too */
+
+static gboolean
+is_open_with (pid_t tid, const char *fd, int access)
+{
+  char file[64], text[512];
+  const char *flags;
+
+  g_snprintf (file, sizeof file, "fdinfo/%s", fd);
+  if (read_proc (tid, file, text, sizeof text) < 0)
+    return FALSE;
+  flags = strstr (text, "flags:");
+  return flags != NULL && ((int)strtol (flags + strlen ("flags:"), NULL, 8) & O_ACCMODE) == access;
+}
+
+static gboolean
+fits (const char *path, TtlCallerIsIt is_it, gpointer data)
+{
+  const char *name = strrchr (path, '/');
+  g_autofree char *rest = NULL;
+
+  if (name == NULL)
+    return FALSE;
+  if (is_it (name + 1, data))
+    return TRUE;
+  if (!g_str_has_suffix (name, DELETED))
+    return FALSE;
+  rest = g_strndup (name + 1, strlen (name + 1) - strlen (DELETED));
+  return is_it (rest, data);
+}
+
+guint
+ttl_caller_count_open (pid_t tid, int access, TtlCallerIsIt is_it, gpointer data)
+{
+  char path[64];
+  g_autoptr (DIR) dir = NULL;
+  const struct dirent *entry;
+  guint n = 0;
+
+  g_snprintf (path, sizeof path, "/proc/%d/fd", (int)tid);
+  dir = tid > 0 ? opendir (path) : NULL;
+  while (dir != NULL && (entry = readdir (dir)) != NULL)
+    {
+      char target[PATH_MAX];
+      ssize_t len = readlinkat (dirfd (dir), entry->d_name, target, sizeof target - 1);
+
+      if (len <= 0)
+        continue;
+      target[len] = '\0';
+      if (fits (target, is_it, data) && is_open_with (tid, entry->d_name, access))
+        n++;
+    }
+  return n;
+}
+
+guint
+ttl_caller_count_everybodys (int access, TtlCallerIsIt is_it, gpointer data)
+{
+  g_autoptr (DIR) dir = opendir ("/proc");
+  const struct dirent *entry;
+  guint n = 0;
+
+  while (dir != NULL && (entry = readdir (dir)) != NULL)
+    {
+      const pid_t pid = atoi (entry->d_name);
+
+      if (pid > 0 && pid != getpid ())
+        n += ttl_caller_count_open (pid, access, is_it, data);
+    }
+  return n;
 }

@@ -19,7 +19,17 @@ gboolean ttl_caller_is_sibling (pid_t tid, pid_t other);
  * decision, and what it left is half a value. FALSE for exit() with any status, and when it cannot be known. */
 gboolean ttl_caller_is_killed (pid_t tid);
 
+/* Whether a signal waits for the thread to come back from its system call. */
+gboolean ttl_caller_has_signal (pid_t tid);
+
 /* The process that started process @pid; 0 when that is not visible. */
 pid_t ttl_caller_parent (pid_t pid);
 
 gboolean ttl_caller_exists (pid_t tid);
+
+/* How many descriptors the process of thread @tid, or all processes that we may look into, have that were opened with @access
+ * (O_RDONLY, O_WRONLY or O_RDWR) and whose last name @is_it says is the one. What is only mapped, or on its way through a
+ * socket, does not show. */
+typedef gboolean (*TtlCallerIsIt) (const char *name, gpointer data);
+guint ttl_caller_count_open (pid_t tid, int access, TtlCallerIsIt is_it, gpointer data);
+guint ttl_caller_count_everybodys (int access, TtlCallerIsIt is_it, gpointer data);

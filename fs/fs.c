@@ -32,9 +32,12 @@ ttl_fs_new (TtlStore *store)
   self->nodes = ttl_nodes_new (ttl_store_root (store), (guint16)g_random_int_range (1, G_MAXINT16));
   self->locks = ttl_locks_new ();
   pthread_mutex_init (&self->handles_lock, NULL);
+  pthread_mutex_init (&self->waits_lock, NULL);
+  g_queue_init (&self->waits);
   self->handles = g_hash_table_new (NULL, NULL);
   self->dirs = g_hash_table_new (NULL, NULL);
   self->prune = ttl_prune_new ();
+  self->order = ttl_order_new (ttl_store_names (store));
   if (ttl_store_watcher (store) != NULL)
     self->listener = ttl_watcher_add_listener (ttl_store_watcher (store), on_event, self);
   return self;
@@ -62,10 +65,12 @@ ttl_fs_free (TtlFs *self)
     ttl_dir_handle_free (handle);
   g_hash_table_unref (self->dirs);
   g_hash_table_unref (self->handles);
+  ttl_order_free (self->order);
   ttl_nodes_free (self->nodes);
   ttl_locks_free (self->locks);
   ttl_store_close (self->store);
   pthread_mutex_destroy (&self->handles_lock);
+  pthread_mutex_destroy (&self->waits_lock);
   g_free (self);
 }
 

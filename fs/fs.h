@@ -9,8 +9,10 @@
 #include <fuse_lowlevel.h>
 
 #include "handle.h"
+#include "helpers.h"
 #include "locks.h"
 #include "node.h"
+#include "order.h"
 #include "prune.h"
 #include "store.h"
 
@@ -20,6 +22,12 @@ typedef struct
   TtlNodes *nodes;
   TtlLocks *locks;
   TtlPrune *prune;
+  TtlOrder *order;
+  TtlHelpers *helpers; /* while the session runs */
+  gboolean over_uring; /* set in the kernel's greeting, as is what follows */
+  gboolean uring_offered;
+  pthread_mutex_t waits_lock;
+  GQueue waits;   /* ops-lock.c's; guarded by waits_lock */
   guint listener; /* at the watcher, for what is removed; 0: none */
   pthread_mutex_t handles_lock;
   GHashTable *handles; /* set of TtlHandle; guarded by handles_lock; whoever removes one frees it */
@@ -132,3 +140,7 @@ void op_getlk (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct
 void op_setlk (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
                int sleep);
 void op_flock (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
+/* Ends the waits of threads that have a signal to attend to; @data: the TtlFs. */
+void ttl_fs_end_interrupted_waits (gpointer data);
+/* The session is over: ends all of them. */
+void ttl_fs_end_waits (TtlFs *self);

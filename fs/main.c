@@ -18,8 +18,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define THREADS 12
-
 typedef struct
 {
   int ready_fd; /* the parent waits at the other end; -1 in the foreground */
@@ -138,18 +136,22 @@ announce (gpointer data)
   ttl_clear_fd (&startup->ready_fd);
 }
 
-static int
-serve (TtlSession *session)
+static gboolean
+serve (TtlSession *session, GError **error)
 {
   pthread_t signals;
-  int res;
+  gboolean well;
+  int err = pthread_create (&signals, NULL, wait_for_signal, session);
 
-  if (pthread_create (&signals, NULL, wait_for_signal, session) != 0)
-    return -EAGAIN;
-  res = ttl_session_run (session, THREADS);
+  if (err != 0)
+    {
+      g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (err), g_strerror (err));
+      return FALSE;
+    }
+  well = ttl_session_run (session, error);
   pthread_kill (signals, SIGTERM); /* it waits for just that */
   pthread_join (signals, NULL);
-  return res;
+  return well;
 }
 
 static gboolean
@@ -162,7 +164,7 @@ run (const TtlOptions *options, Startup *startup, GError **error)
   g_autoptr (TtlStore) store = NULL;
   TtlSession *session;
   TtlFs *fs;
-  int res;
+  gboolean well;
 
   pthread_sigmask (SIG_BLOCK, &set, NULL); /* before there are threads: they all inherit it */
   signal (SIGPIPE, SIG_IGN);
@@ -178,18 +180,17 @@ run (const TtlOptions *options, Startup *startup, GError **error)
   fs->ready = announce;
   fs->ready_data = startup;
   fill_args (options, &args);
-  session = ttl_session_new (&args, mountpoint, fs, error);
+  session = ttl_session_new (&args, mountpoint, fs, options->transport, error);
   if (session != NULL && !startup->foreground)
     (void)!chdir ("/");
-  res = session != NULL ? serve (session) : 0;
+  well = session != NULL && serve (session, error);
   if (session != NULL)
     ttl_session_free (session);
   ttl_fs_free (fs);
   fuse_opt_free_args (&args);
-  if (res < 0)
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (-res),
-                 "%s: the kernel ended the session: %s", options->mountpoint, g_strerror (-res));
-  return session != NULL && res == 0;
+  if (session != NULL && !well)
+    g_prefix_error (error, "%s: ", options->mountpoint);
+  return well;
 }
 
 static int

@@ -2,11 +2,15 @@
 #define G_LOG_DOMAIN "ttlfs"
 #include "fs.h"
 
+#include "caller.h"
 #include "cleanup.h"
 #include "reply.h"
+#include "uring.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
+
+#define SPARE_PLACES 16 /* in each queue, for those that do not wait */
 
 static TtlLock
 lock_of (const TtlHandle *handle, const struct fuse_file_info *fi, const struct flock *from)
@@ -45,25 +49,65 @@ op_getlk (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, struct fuse_file_info *f
  *
  * The reply comes from whoever ends the wait: the grant, or the interrupt if it can still cancel it. libfuse calls
  * the interrupt callback with the request's own lock held, and taking the callback off waits for that lock; so once
- * it is off, nobody but us knows the wait. */
+ * it is off, nobody but us knows the wait.
+ *
+ * Over io_uring it is different in three ways. libfuse does not find the request that an interrupt is for; but the session
+ * sees that there is one, and we look in /proc who has a signal pending. The reply takes the lock of the queue that
+ * the request came in, which its thread holds while it serves; so it comes from a helper. And the request keeps its place in
+ * the queue for as long as it waits, so there is a limit to them: others must be able to pass. */
 typedef struct
 {
   TtlFs *fs;
   TtlHandle *handle;
   guint64 ticket;
   fuse_req_t req;
+  pid_t tid;
+  int res;
+  GList link; /* in TtlFs.waits */
 } Wait;
+
+static gboolean
+begin_wait (Wait *wait)
+{
+  TTL_LOCKED (&wait->fs->waits_lock);
+
+  if (wait->fs->over_uring && wait->fs->waits.length >= ttl_uring_depth () - SPARE_PLACES)
+    return FALSE;
+  g_queue_push_tail_link (&wait->fs->waits, &wait->link);
+  return TRUE;
+}
+
+static void
+end_wait (Wait *wait)
+{
+  TTL_LOCKED (&wait->fs->waits_lock);
+
+  g_queue_unlink (&wait->fs->waits, &wait->link);
+}
+
+static void
+finish (gpointer data)
+{
+  Wait *wait = data;
+
+  fuse_req_interrupt_func (wait->req, NULL, NULL);
+  if (wait->res == 0)
+    ttl_handle_locked (wait->handle, ttl_store_now (wait->fs->store));
+  ttl_reply (wait->req, wait->res);
+  g_free (wait);
+}
 
 static void
 granted (int res, gpointer data)
 {
   Wait *wait = data;
 
-  fuse_req_interrupt_func (wait->req, NULL, NULL);
-  if (res == 0)
-    ttl_handle_locked (wait->handle, ttl_store_now (wait->fs->store));
-  ttl_reply (wait->req, res);
-  g_free (wait);
+  end_wait (wait);
+  wait->res = res;
+  if (!wait->fs->over_uring)
+    finish (wait);
+  else if (!ttl_helpers_do (wait->fs->helpers, finish, wait))
+    g_free (wait); /* the session is over, and its queues go with all that is in them */
 }
 
 /* An interrupt that came before the wait began cancels its ticket, and the lock is then refused with EINTR. */
@@ -74,8 +118,58 @@ interrupted (fuse_req_t req, void *data)
 
   if (!ttl_locks_cancel (wait->fs->locks, wait->ticket))
     return;
+  end_wait (wait);
   ttl_reply (req, -EINTR);
   g_free (wait);
+}
+
+/* Takes those waits out that are not granted yet; all of them, or only the interrupted. */
+static void
+take_waits (TtlFs *fs, gboolean all, GQueue *taken)
+{
+  GList *next;
+
+  TTL_LOCKED (&fs->waits_lock);
+  for (GList *link = fs->waits.head; link != NULL; link = next)
+    {
+      Wait *wait = link->data;
+
+      next = link->next;
+      if ((all || wait->tid <= 0 || ttl_caller_has_signal (wait->tid))
+          && ttl_locks_cancel (fs->locks, wait->ticket))
+        {
+          g_queue_unlink (&fs->waits, link);
+          g_queue_push_tail_link (taken, link);
+        }
+    }
+}
+
+static void
+end_waits (TtlFs *fs, gboolean all)
+{
+  GQueue taken = G_QUEUE_INIT;
+  GList *link;
+
+  take_waits (fs, all, &taken);
+  while ((link = g_queue_pop_head_link (&taken)) != NULL)
+    {
+      Wait *wait = link->data;
+
+      wait->res = -EINTR;
+      finish (wait);
+    }
+}
+
+void
+ttl_fs_end_interrupted_waits (gpointer data)
+{
+  end_waits (data, FALSE);
+}
+
+void
+ttl_fs_end_waits (TtlFs *self)
+{
+  end_waits (self, TRUE);
 }
 
 static void
@@ -104,11 +198,18 @@ set_lock (fuse_req_t req, const struct fuse_file_info *fi, TtlLockKind kind, con
       return;
     }
   wait = g_new (Wait, 1);
-  *wait = (Wait){ fs, handle, ttl_locks_new_ticket (fs->locks), req };
-  fuse_req_interrupt_func (req, interrupted, wait);
-  res = ttl_lock_set (handle->locks, kind, wanted, wait->ticket, granted, wait);
-  if (res != -EINPROGRESS)
-    granted (res, wait);
+  *wait = (Wait){ fs, handle, ttl_locks_new_ticket (fs->locks), req, ttl_fs_caller (req) };
+  wait->link.data = wait;
+  may_wait = begin_wait (wait);
+  if (may_wait)
+    fuse_req_interrupt_func (req, interrupted, wait);
+  res = ttl_lock_set (handle->locks, kind, wanted, wait->ticket, may_wait ? granted : NULL, wait);
+  if (res == -EINPROGRESS)
+    return;
+  if (may_wait)
+    end_wait (wait);
+  wait->res = res != -EAGAIN ? res : -ENOLCK; /* too many wait */
+  finish (wait);
 }
 
 void

@@ -26,6 +26,8 @@ const char ttl_options_help[]
       "                 it are removed once their TTL is over\n"
       "  allow_other    let other users in (default for root); noallow_other: do not\n"
       "  ro             read only\n"
+      "  io_uring=WHEN  on, off, or auto (default): whether requests come over io_uring, which\n"
+      "                 takes libfuse 3.18 and a kernel where it is turned on\n"
       "  fsname=NAME    the name in mount tables (default: BACKING)\n"
       "\n"
       "umount MOUNTPOINT, or fusermount3 -u MOUNTPOINT, ends it.\n";
@@ -75,6 +77,22 @@ parse_names (TtlOptions *options, const char *value, GError **error)
   else
     return fail (error, "names=%s: say encoded or plain", value);
   return TRUE;
+}
+
+static gboolean
+parse_io_uring (TtlOptions *options, const char *value, GError **error)
+{
+  static const char *const words[] = {
+    [TTL_TRANSPORT_ANY] = "auto", [TTL_TRANSPORT_URING] = "on", [TTL_TRANSPORT_DEVICE] = "off"
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
+    if (strcmp (value, words[i]) == 0)
+      {
+        options->transport = (TtlTransport)i;
+        return TRUE;
+      }
+  return fail (error, "io_uring=%s: say on, off or auto", value);
 }
 
 static gboolean
@@ -143,10 +161,8 @@ parse_word (TtlOptions *options, const char *word, GError **error)
     const char *prefix;
     gboolean (*parse) (TtlOptions *options, const char *value, GError **error);
   } valued[] = {
-    { "ttl=", parse_ttl },
-    { "keepalive=", parse_keepalive },
-    { "names=", parse_names },
-    { "fsname=", parse_fsname },
+    { "ttl=", parse_ttl },       { "keepalive=", parse_keepalive }, { "names=", parse_names },
+    { "fsname=", parse_fsname }, { "io_uring=", parse_io_uring },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (valued); i++)

@@ -1,6 +1,7 @@
 /* options - the command line, read into what the daemon needs. Owns its strings; takes no lock. */
 #pragma once
 
+#include "session.h"
 #include "store.h"
 
 typedef struct
@@ -9,6 +10,7 @@ typedef struct
   char *status; /* the mount point to ask, instead of mounting; NULL: mount */
   TtlStoreOptions store;
   gboolean allow_other;
+  TtlTransport transport;
   char *fsname;      /* NULL: the backing directory's path */
   char *mount_flags; /* what mount(8) knows and the kernel is to be told, ",noexec,..." or "" */
   char *backing;

@@ -1,247 +1,170 @@
 #define G_LOG_DOMAIN "ttlfs"
 #include "session.h"
 
-#include "cleanup.h"
 #include "log.h"
+#include "ops-ordered.h"
+#include "receivers.h"
+#include "uring.h"
 
 #include <gio/gio.h>
 #include <linux/fuse.h>
-#include <signal.h>
-#include <stdlib.h>
-
-#define WAKE_SIGNAL SIGUSR1 /* interrupts a read from the device */
-#define POKE_US 20000
-
-typedef struct
-{
-  pthread_mutex_t lock;
-  pthread_cond_t served;
-  GQueue
-      pending; /* sequence numbers of RELEASEs taken and not served, ascending; guarded by lock */
-  guint64 sequence; /* of the one taken last; guarded by lock */
-} Order;
 
 struct TtlSession
 {
   struct fuse_session *fuse;
-  TtlFs *fs;              /* borrowed */
-  pthread_mutex_t taking; /* held by the one thread that reads the device */
-  Order order;
-  gint error;   /* atomic; the first error of the device */
-  gint running; /* atomic; threads that have not returned */
+  TtlFs *fs; /* borrowed */
+  TtlReceivers *receivers;
+  gboolean insists; /* on io_uring */
+  char *obstacle;   /* to io_uring; NULL: none */
+  void (*ready) (gpointer data);
+  gpointer ready_data;
 };
 
-/* ---- order ---- */
+/* ---- io_uring ---- */
 
-/* What a request must wait for, and what waits for it; 0: nothing. */
-typedef struct
+/* Takes the decision, in the kernel's greeting. */
+static void
+greeted (gpointer data)
 {
-  guint64 after;
-  guint64 own;
-} Turn;
+  TtlSession *self = data;
+
+  if (self->obstacle == NULL && !self->fs->uring_offered)
+    self->obstacle = g_strdup ("the kernel does not offer it");
+  self->fs->over_uring = self->obstacle == NULL;
+  if (self->insists && !self->fs->over_uring)
+    {
+      fuse_session_exit (self->fuse);
+      return;
+    }
+  if (self->ready != NULL)
+    self->ready (self->ready_data);
+  if (self->fs->over_uring)
+    g_message ("serving over io_uring");
+  else
+    g_message ("serving over /dev/fuse: %s", self->obstacle);
+}
 
 static gboolean
-never_waits (guint32 opcode)
+may_come_by_device (guint32 opcode)
 {
   switch (opcode)
     {
-    case FUSE_READ:
-    case FUSE_WRITE:
-    case FUSE_FLUSH:
-    case FUSE_RELEASE:
-    case FUSE_RELEASEDIR:
+    case FUSE_INIT:
+    case FUSE_DESTROY:
     case FUSE_FORGET:
     case FUSE_BATCH_FORGET:
     case FUSE_INTERRUPT:
-    case FUSE_INIT:
-    case FUSE_DESTROY:
       return TRUE;
     default:
       return FALSE;
     }
 }
 
-/* Called by the thread that has just taken @buf and before the next request is taken. */
-static Turn
-take_turn (Order *order, const struct fuse_buf *buf)
-{
-  const struct fuse_in_header *header = buf->mem;
-  const struct fuse_release_in *release = (const void *)(header + 1);
-  Turn turn = { 0, 0 };
-
-  if (buf->size < sizeof *header)
-    return turn;
-  if (header->opcode == FUSE_RELEASE && buf->size >= sizeof *header + sizeof *release)
-    {
-      TtlHandle *handle
-          = (TtlHandle *)(uintptr_t)release->fh; /* NOLINT(performance-no-int-to-ptr) */
-
-      if (handle != NULL && ttl_handle_is_awaited (handle))
-        {
-          TTL_LOCKED (&order->lock);
-          turn.own = ++order->sequence;
-          g_queue_push_tail (&order->pending, GSIZE_TO_POINTER (turn.own));
-        }
-    }
-  else if (!never_waits (header->opcode))
-    {
-      TTL_LOCKED (&order->lock);
-      turn.after = order->pending.length > 0 ? order->sequence : 0;
-    }
-  return turn;
-}
-
-static void
-wait_turn (Order *order, Turn turn)
-{
-  if (turn.after == 0)
-    return;
-
-  TTL_LOCKED (&order->lock);
-  while (order->pending.length > 0 && GPOINTER_TO_SIZE (order->pending.head->data) <= turn.after)
-    pthread_cond_wait (&order->served, &order->lock);
-}
-
-static void
-end_turn (Order *order, Turn turn)
-{
-  if (turn.own == 0)
-    return;
-
-  TTL_LOCKED (&order->lock);
-  g_queue_remove (&order->pending, GSIZE_TO_POINTER (turn.own));
-  pthread_cond_broadcast (&order->served);
-}
-
-/* ---- threads ---- */
-
-/* One request, or FALSE when it is time to go. */
+/* Over io_uring libfuse does not know whom an interrupt is for. */
 static gboolean
-take (TtlSession *self, struct fuse_buf *buf, Turn *turn_out)
-{
-  TTL_LOCKED (&self->taking);
-
-  for (;;)
-    {
-      int res;
-
-      if (fuse_session_exited (self->fuse))
-        return FALSE;
-      res = fuse_session_receive_buf (self->fuse, buf);
-      if (res == -EINTR || res == -EAGAIN)
-        continue;
-      if (res < 0)
-        g_atomic_int_compare_and_exchange (&self->error, 0, res);
-      if (res <= 0)
-        {
-          fuse_session_exit (self->fuse);
-          return FALSE;
-        }
-      *turn_out = take_turn (&self->order, buf);
-      return TRUE;
-    }
-}
-
-static gpointer
-serve (gpointer data)
+look (const struct fuse_in_header *header, gpointer data)
 {
   TtlSession *self = data;
-  struct fuse_buf buf = { 0 };
-  Turn turn;
 
-  pthread_setname_np (pthread_self (), "ttlfs-serve");
-  while (take (self, &buf, &turn))
+  if (!self->fs->over_uring)
+    return TRUE;
+  if (header->opcode == FUSE_INTERRUPT)
     {
-      wait_turn (&self->order, turn);
-      fuse_session_process_buf (self->fuse, &buf);
-      end_turn (&self->order, turn);
+      (void)ttl_helpers_do (self->fs->helpers, ttl_fs_end_interrupted_waits, self->fs);
+      return FALSE;
     }
-  free (buf.mem);
-  g_atomic_int_dec_and_test (&self->running);
-  return NULL;
+  if (!may_come_by_device (header->opcode))
+    ttl_debug ("opcode %u came by the device", header->opcode);
+  return TRUE;
 }
 
 static void
-ignore (int signal G_GNUC_UNUSED)
+ask_for_uring (struct fuse_args *args)
 {
+  g_autofree char *words = g_strdup_printf ("-oio_uring,io_uring_q_depth=%u", ttl_uring_depth ());
+
+  fuse_opt_add_arg (args, words);
 }
 
-static void
-catch_wake_signal (void)
+static char *
+find_obstacle (TtlTransport transport)
 {
-  struct sigaction action = { .sa_handler = ignore }; /* no SA_RESTART: the read must return */
-
-  sigaction (WAKE_SIGNAL, &action, NULL);
+  return transport == TTL_TRANSPORT_DEVICE ? g_strdup ("io_uring=off") : ttl_uring_obstacle ();
 }
 
-/* Waits for the end. Threads that sleep in the device are woken, again and again: the signal may come just before the
- * read. */
-static void
-join_all (TtlSession *self, pthread_t *threads, guint n)
-{
-  while (!fuse_session_exited (self->fuse))
-    g_usleep (POKE_US);
-  while (g_atomic_int_get (&self->running) > 0)
-    {
-      for (guint i = 0; i < n; i++)
-        pthread_kill (threads[i], WAKE_SIGNAL);
-      g_usleep (POKE_US);
-    }
-  for (guint i = 0; i < n; i++)
-    pthread_join (threads[i], NULL);
-}
+/* ---- the session ---- */
 
-int
-ttl_session_run (TtlSession *self, guint threads)
+gboolean
+ttl_session_run (TtlSession *self, GError **error)
 {
-  g_autofree pthread_t *ids = g_new0 (pthread_t, threads);
-  guint started = 0;
+  int res;
 
-  catch_wake_signal ();
-  for (; started < threads; started++)
-    {
-      g_atomic_int_inc (&self->running);
-      if (pthread_create (&ids[started], NULL, serve, self) != 0)
-        {
-          g_atomic_int_dec_and_test (&self->running);
-          break;
-        }
-    }
-  if (started == 0)
-    return -EAGAIN;
   ttl_prune_start (self->fs->prune, fuse_session_fd (self->fuse));
-  join_all (self, ids, started);
+  res = ttl_receivers_run (self->receivers);
+  ttl_order_end (self->fs->order);
+  ttl_helpers_close (self->fs->helpers); /* while what they reply to is still there */
+  ttl_fs_end_waits (self->fs);
+  /* The session is over, and so this loop does nothing but end libfuse's threads, for which there is no other call. */
+  if (self->fs->over_uring)
+    (void)fuse_session_loop (self->fuse);
   ttl_prune_stop (self->fs->prune);
-  return g_atomic_int_get (&self->error);
+  if (self->insists && !self->fs->over_uring)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "io_uring=on: %s",
+                 self->obstacle != NULL ? self->obstacle
+                                        : "unmounted before the kernel said a word");
+  else if (res < 0)
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (-res),
+                 "the kernel ended the session: %s", g_strerror (-res));
+  else
+    return TRUE;
+  return FALSE;
 }
 
 void
 ttl_session_stop (TtlSession *self)
 {
-  fuse_session_exit (self->fuse);
+  ttl_receivers_stop (self->receivers);
 }
 
 TtlSession *
-ttl_session_new (struct fuse_args *args, const char *mountpoint, TtlFs *fs, GError **error)
+ttl_session_new (struct fuse_args *args, const char *mountpoint, TtlFs *fs, TtlTransport transport,
+                 GError **error)
 {
-  TtlSession *self = g_new0 (TtlSession, 1);
+  g_autofree char *obstacle = find_obstacle (transport);
+  const struct fuse_lowlevel_ops ops = ttl_ordered_ops ();
+  TtlSession *self;
+  struct fuse_session *fuse;
 
+  if (obstacle != NULL && transport == TTL_TRANSPORT_URING)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "io_uring=on: %s", obstacle);
+      return NULL;
+    }
+  if (obstacle == NULL)
+    ask_for_uring (args);
+  fuse = fuse_session_new (args, &ops, sizeof ops, fs);
+  if (fuse == NULL || fuse_session_mount (fuse, mountpoint) != 0)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                   "%s: cannot mount there; the lines above say why. Is /dev/fuse there, and may "
+                   "you use it?",
+                   mountpoint);
+      if (fuse != NULL)
+        fuse_session_destroy (fuse);
+      return NULL;
+    }
+  self = g_new0 (TtlSession, 1);
+  self->fuse = fuse;
   self->fs = fs;
-  pthread_mutex_init (&self->taking, NULL);
-  pthread_mutex_init (&self->order.lock, NULL);
-  pthread_cond_init (&self->order.served, NULL);
-  g_queue_init (&self->order.pending);
-  self->fuse = fuse_session_new (args, &ttl_fs_ops, sizeof ttl_fs_ops, fs);
-  if (self->fuse != NULL && fuse_session_mount (self->fuse, mountpoint) == 0)
-    return self;
-  g_set_error (
-      error, G_IO_ERROR, G_IO_ERROR_FAILED,
-      "%s: cannot mount there; the lines above say why. Is /dev/fuse there, and may you use it?",
-      mountpoint);
-  if (self->fuse != NULL)
-    fuse_session_destroy (self->fuse);
-  g_free (self);
-  return NULL;
+  self->insists = transport == TTL_TRANSPORT_URING;
+  self->obstacle = g_steal_pointer (&obstacle);
+  self->receivers = ttl_receivers_new (fuse, look, self);
+  self->ready = fs->ready;
+  self->ready_data = fs->ready_data;
+  fs->ready = greeted;
+  fs->ready_data = self;
+  fs->helpers = ttl_helpers_new ();
+  return self;
 }
 
 void
@@ -249,9 +172,8 @@ ttl_session_free (TtlSession *self)
 {
   fuse_session_unmount (self->fuse);
   fuse_session_destroy (self->fuse);
-  g_queue_clear (&self->order.pending);
-  pthread_cond_destroy (&self->order.served);
-  pthread_mutex_destroy (&self->order.lock);
-  pthread_mutex_destroy (&self->taking);
+  ttl_helpers_free (g_steal_pointer (&self->fs->helpers));
+  ttl_receivers_free (self->receivers);
+  g_free (self->obstacle);
   g_free (self);
 }

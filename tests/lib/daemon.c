@@ -32,6 +32,7 @@ static void
 become_daemon (const TestDaemon *self, const char *options, const char *backing)
 {
   const char *program = daemon_program ();
+  const char *more = g_getenv ("TTLFS_TEST_OPTIONS");
   int log = open (self->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
   sigset_t none;
 
@@ -42,10 +43,8 @@ become_daemon (const TestDaemon *self, const char *options, const char *backing)
   dup2 (log, STDOUT_FILENO);
   dup2 (log, STDERR_FILENO);
   close_range (3, ~0U, CLOSE_RANGE_CLOEXEC);
-  if (options != NULL)
-    execl (program, program, "-f", "-o", options, backing, self->dir, NULL);
-  else
-    execl (program, program, "-f", backing, self->dir, NULL);
+  execl (program, program, "-f", "-o", more != NULL ? more : "", "-o",
+         options != NULL ? options : "", backing, self->dir, NULL);
   dprintf (STDERR_FILENO, "%s: %s\n", program, g_strerror (errno));
   _exit (127);
 }

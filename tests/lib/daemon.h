@@ -12,7 +12,7 @@ typedef struct TestDaemon TestDaemon;
 /* What TTLFS_BIN names, or TTLFS_BUILT, which meson sets to its own; NULL when there is neither. */
 const char *daemon_program (void);
 
-/* Mounts @backing at @dir, both absolute, with @options as for -o (NULL for none); what it says is appended to @log.
+/* Mounts @backing at @dir, both absolute, with @options as for -o (NULL for none) after those of TTLFS_TEST_OPTIONS; what it says is appended to @log.
  * Returns when it answers; NULL when it does not within 20 s. */
 TestDaemon *daemon_start (const char *options, const char *backing, const char *dir,
                           const char *log);

@@ -97,16 +97,15 @@ static void
 become_daemon (const TestMount *self, const char *options)
 {
   const char *program = ttlfs_program ();
+  const char *more = g_getenv ("TTLFS_TEST_OPTIONS");
   int log = open (self->log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
 
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   dup2 (log, STDOUT_FILENO);
   dup2 (log, STDERR_FILENO);
   close_range (3, ~0U, CLOSE_RANGE_CLOEXEC);
-  if (options != NULL)
-    execl (program, program, "-f", "-o", options, backing, self->dir, NULL);
-  else
-    execl (program, program, "-f", backing, self->dir, NULL);
+  execl (program, program, "-f", "-o", more != NULL ? more : "", "-o",
+         options != NULL ? options : "", backing, self->dir, NULL);
   dprintf (STDERR_FILENO, "%s: %s\n", program, g_strerror (errno));
   _exit (127);
 }

@@ -9,7 +9,8 @@
  * process is gone, however it ended, and waits for nobody.
  *
  * The environment: TTLFS_BIN names the daemon; without it TTLFS_BUILT does, which meson sets to its
- * own. A test is skipped where there is no /dev/fuse and, a few of them, where they need root and
+ * own. TTLFS_TEST_OPTIONS is given to every daemon after -o, before the test's own options. A test is
+ * skipped where there is no /dev/fuse and, a few of them, where they need root and
  * have not got it.
  *
  * What a daemon writes to stderr is printed when its test fails (report.c). Every stop checks that

@@ -1,0 +1,74 @@
+/* order - lets the next command see what the last close published, whoever serves them and in whichever order they come.
+ *
+ * What is left of a draft when its last descriptor goes is published by the RELEASE, which the kernel sends asynchronously:
+ * it queues it before the close() returns, but the next request may be received, or served, first. By several threads
+ * that read one device that is a matter of luck; over io_uring every CPU has a queue of its own, and between two
+ * queues the kernel promises nothing.
+ *
+ * But before each RELEASE there is a FLUSH, which close() does wait for. So, between the two, a description is *closing*:
+ *
+ *   open --FLUSH that leaves something unpublished, or a lock held--> closing --RELEASE served--> gone
+ *    ^                                                                  |
+ *    '--- somebody still has a descriptor; seen in /proc, or: too long ago
+ *
+ * A request about a key waits while a description of that key is closing. Which a description is, is not known after the FLUSH:
+ * `: > k` closes the first of two descriptors before the last. A request that comes finds out: it looks whether the
+ * process that opened the key, or the one that closed it, has another descriptor of it, then whether anybody has: more of them
+ * than there are other descriptions of the key. If so, the close that was flushed was not the last one, and no
+ * RELEASE can be on its way before there has been another FLUSH.
+ *
+ * Claim: a request that a process sends after a close() has returned, its own or one that it has been told of, sees what was
+ * left for that close's RELEASE to publish.
+ *   1. The FLUSH is entered here before it is replied to, so before the close() returns and the request is sent.
+ *   2. If the close was the last, nobody has a descriptor when the request is received, so nothing that /proc shows
+ *      ends the wait; and the RELEASE has been queued already, or will be without anything more being asked of us.
+ *   3. So the wait ends when the RELEASE has been served, and not before, unless that takes longer than PATIENCE (3 s).
+ * It ends: the threads that receive do not wait here, helpers do (helpers.h); and FLUSH, RELEASE, READ and WRITE
+ * are not about a key in this sense and are served at once. So the RELEASE is received whatever waits.
+ *
+ * Left out: a description whose last reference is a mapping, or a message that nobody has received, has its RELEASE without
+ * a FLUSH just before. Over io_uring the next command may overtake that one.
+ *
+ * Nothing is closing at most times, and then a request costs one load here. Owns the list of what is closing; one mutex, a
+ * leaf. */
+#pragma once
+
+#include "handle.h"
+
+typedef struct TtlOrder TtlOrder;
+
+/* What a request is about. Without @backing: whatever is in the bucket. Without @bucket (0): everything. With @locks: the locks of
+ * a key, and its value. */
+typedef struct
+{
+  guint64 bucket; /* its id */
+  TtlName backing;
+  TtlLockFile *locks;
+} TtlPlace;
+
+TtlOrder *ttl_order_new (TtlNames names);
+void ttl_order_free (TtlOrder *self);
+
+/* How a description is opened: O_RDONLY, O_WRONLY or O_RDWR. */
+int ttl_order_access (const TtlHandle *handle);
+/* @count_others: how many descriptions other than @handle, which may be gone, are open of the key with @locks, with @access.
+ * To be called before the first FLUSH. */
+typedef guint (*TtlOrderCountOthers) (const TtlHandle *handle, const TtlLockFile *locks, int access,
+                                      gpointer data);
+void ttl_order_count_with (TtlOrder *self, TtlOrderCountOthers count_others, gpointer data);
+
+/* Thread @tid has closed a descriptor of @handle; before the FLUSH is served. */
+void ttl_order_closing (TtlOrder *self, TtlHandle *handle, pid_t tid);
+/* Around the serving of the RELEASE, which frees @handle. What the first returns, NULL or not, is for the second. */
+typedef struct TtlClosing TtlClosing;
+TtlClosing *ttl_order_releasing (TtlOrder *self, TtlHandle *handle);
+void ttl_order_released (TtlOrder *self, TtlClosing *closing);
+
+/* Whether nothing at all is closing. */
+gboolean ttl_order_is_quiet (TtlOrder *self);
+/* Whether something of @place is, as far as is known. Does not block. */
+gboolean ttl_order_is_closing (TtlOrder *self, const TtlPlace *place);
+/* Waits until nothing is. */
+void ttl_order_wait (TtlOrder *self, const TtlPlace *place);
+/* The session is over: no RELEASE will come any more, and nobody waits. */
+void ttl_order_end (TtlOrder *self);
