@@ -52,6 +52,7 @@ struct TtlKeeper
   gboolean running;
   pthread_mutex_t lock; /* order 4; guards all below */
   pthread_cond_t wake;
+  gint64 wakes_ns;     /* the thread sleeps, and wakes then by itself; G_MININT64: it does not sleep */
   GHashTable *holds;     /* id -> Hold, owned */
   GHashTable *by_name;   /* set of owned Hold by bucket and name, borrowed */
   GHashTable *files;     /* TtlIdentity of a Hold -> how many hold it; keys owned */
@@ -122,6 +123,7 @@ ttl_keeper_new (TtlStore *store)
   self->inos = g_hash_table_new (NULL, NULL);
   self->own_known = 1;
   self->due = ttl_expiry_new ();
+  self->wakes_ns = G_MININT64;
   return self;
 }
 
@@ -205,7 +207,7 @@ add (TtlKeeper *self, TtlBucket *bucket, const char *backing, const TtlIdentity 
     }
   g_hash_table_insert (self->holds, &hold->id, hold);
   count_locked (self, identity, 1);
-  if (ttl_expiry_set (self->due, hold->id, "", first_ns))
+  if (ttl_expiry_set (self->due, hold->id, "", first_ns) && first_ns < self->wakes_ns)
     pthread_cond_signal (&self->wake);
   return hold->id;
 }
@@ -601,8 +603,10 @@ sleep_until (TtlKeeper *self, gint64 next_ns)
   gint64 for_ns = CLAMP (next_ns - now_ns, 0, LONGEST_SLEEP_NS);
   struct timespec until = ttl_ns_timespec (g_get_monotonic_time () * 1000 + for_ns);
 
-  if (!self->stop && for_ns > 0 && ttl_expiry_next (self->due) >= next_ns)
+  self->wakes_ns = now_ns + for_ns;
+  if (!self->stop && for_ns > 0 && ttl_expiry_next (self->due) >= MIN (next_ns, self->wakes_ns))
     pthread_cond_timedwait (&self->wake, &self->lock, &until);
+  self->wakes_ns = G_MININT64;
   return !self->stop;
 }
 

@@ -40,6 +40,7 @@ struct TtlReaper
   guint jumps;          /* of the clock, that have been seen; likewise */
   pthread_mutex_t lock; /* order 4; guards all below */
   pthread_cond_t wake;
+  gint64 wakes_ns;      /* the thread sleeps, and wakes then by itself; G_MININT64: it does not sleep */
   TtlExpiry *index;
   GQueue scans; /* TtlBucket, each owns a reference */
   gboolean stop;
@@ -59,6 +60,7 @@ ttl_reaper_new (TtlStore *store)
   pthread_cond_init (&self->wake, &attr);
   pthread_condattr_destroy (&attr);
   self->index = ttl_expiry_new ();
+  self->wakes_ns = G_MININT64;
   g_queue_init (&self->scans);
   g_queue_init (&self->captured);
   return self;
@@ -69,7 +71,8 @@ ttl_reaper_note (TtlReaper *self, TtlBucket *bucket, const char *backing, TtlDea
 {
   TTL_LOCKED (&self->lock);
 
-  if (ttl_expiry_set (self->index, ttl_bucket_id (bucket), backing, deadline))
+  if (ttl_expiry_set (self->index, ttl_bucket_id (bucket), backing, deadline)
+      && deadline < self->wakes_ns)
     pthread_cond_signal (&self->wake);
 }
 
@@ -182,7 +185,7 @@ look_at_some (TtlReaper *self, TtlBucket *bucket, const TtlDuration *ttl, int di
   name = names;
   for (guint i = 0; i < n; i++, name += strlen (name) + 1)
     earlier |= ttl_expiry_set (self->index, ttl_bucket_id (bucket), name, deadlines[i]);
-  if (earlier)
+  if (earlier && ttl_expiry_next (self->index) < self->wakes_ns)
     pthread_cond_signal (&self->wake);
 }
 
@@ -562,8 +565,11 @@ sleep_until (TtlReaper *self, TtlDeadline next)
   if (first != NULL)
     for_ns = CLAMP (first->judge_ns - begin_ns, 0, for_ns);
   until = ttl_ns_timespec (begin_ns + for_ns);
-  if (!self->stop && for_ns > 0 && self->scans.length == 0 && ttl_expiry_next (self->index) >= next)
+  self->wakes_ns = now_ns + for_ns;
+  if (!self->stop && for_ns > 0 && self->scans.length == 0
+      && ttl_expiry_next (self->index) >= MIN (next, self->wakes_ns))
     pthread_cond_timedwait (&self->wake, &self->lock, &until);
+  self->wakes_ns = G_MININT64;
   return !self->stop;
 }
 
