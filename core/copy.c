@@ -96,13 +96,20 @@ ttl_copy_content (int from, int to)
   return ftruncate (to, st.st_size) < 0 ? -errno : 0;
 }
 
+#define FEW_NAMES_BYTES 1024 /* the kernel clears as much as it is offered */
+
 /* The names on @fd, or NULL; *@len_out is 0 where the file system knows no xattrs. */
 static char *
 list_names (int fd, ssize_t *len_out)
 {
-  char *names = g_malloc (XATTR_LIST_MAX);
+  char *names = g_malloc (FEW_NAMES_BYTES);
 
-  *len_out = flistxattr (fd, names, XATTR_LIST_MAX);
+  *len_out = flistxattr (fd, names, FEW_NAMES_BYTES);
+  if (*len_out < 0 && errno == ERANGE)
+    {
+      names = g_realloc (names, XATTR_LIST_MAX);
+      *len_out = flistxattr (fd, names, XATTR_LIST_MAX);
+    }
   if (*len_out < 0)
     *len_out = 0;
   return names;
