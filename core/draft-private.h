@@ -19,6 +19,7 @@ struct TtlDraft /* guarded by the description's owner, but for the two atomics *
   int spoiled;        /* errno of a write that failed; 0: none */
   gint64 spoiled_at;  /* the first byte that is missing; -1: not known */
   gboolean published; /* at least once */
+  gboolean rebased;   /* what it appended went behind something that it did not start from */
   gboolean refused;   /* its publication has failed, and it has not been changed since */
 
   int base_fd;          /* the version it started from or published last; -1: none */
@@ -26,6 +27,7 @@ struct TtlDraft /* guarded by the description's owner, but for the two atomics *
   TtlDuration base_ttl; /* the base's own TTL; ns == 0: none */
 
   int own_fd;      /* the private file; -1 while clean */
+  guint64 own_ino; /* atomic; of the private file, also when it is one no more */
   TtlName scratch; /* its name where there is no O_TMPFILE, or "" */
   gint64
       append_from; /* what lies behind was appended, and nothing else was changed; -1 otherwise */

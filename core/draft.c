@@ -130,6 +130,18 @@ ttl_draft_reset_set (TtlDraft *self)
   g_clear_pointer (&self->xattrs_set, g_hash_table_unref);
 }
 
+static int
+own (int fd, uid_t uid, gid_t gid, mode_t mode)
+{
+  struct stat st;
+
+  if (fstat (fd, &st) < 0)
+    return -errno;
+  if ((st.st_uid != uid || st.st_gid != gid) && fchown (fd, uid, gid) < 0)
+    return -errno;
+  return fchmod (fd, mode & 07777) < 0 ? -errno : 0; /* after fchown(), which clears bits */
+}
+
 /* A new file has its maker's owner, and the group of a directory with the setgid bit. */
 static int
 give_owner (TtlDraft *self, int dir_fd, int fd)
@@ -138,23 +150,23 @@ give_owner (TtlDraft *self, int dir_fd, int fd)
   gid_t gid = self->owner.gid;
 
   if (self->base.st_ino != 0)
-    return fchown (fd, self->base.st_uid, self->base.st_gid) < 0
-                   || fchmod (fd, self->base.st_mode & 07777) < 0
-               ? -errno
-               : 0;
+    return own (fd, self->base.st_uid, self->base.st_gid, self->base.st_mode);
   if (fstatat (dir_fd, "", &dir, AT_EMPTY_PATH) < 0)
     return -errno;
   if (dir.st_mode & S_ISGID)
     gid = dir.st_gid;
-  return fchown (fd, self->owner.uid, gid) < 0 || fchmod (fd, self->owner.mode & 07777) < 0 ? -errno
-                                                                                            : 0;
+  return own (fd, self->owner.uid, gid, self->owner.mode);
 }
 
 /* Takes the private file over. Where it has a name, that is kept from expiring under our hands. */
 void
 ttl_draft_take_own (TtlDraft *self, int fd, const char *scratch)
 {
+  struct stat st = { 0 };
+
+  (void)fstat (fd, &st);
   self->own_fd = fd;
+  __atomic_store_n (&self->own_ino, st.st_ino, __ATOMIC_SEQ_CST);
   g_strlcpy (self->scratch, scratch, sizeof (TtlName));
   if (scratch[0] != '\0')
     self->scratch_hold = ttl_keeper_hold (self->store->keeper, self->bucket, scratch, fd,
@@ -189,7 +201,16 @@ begin (TtlDraft *self, gboolean keep)
   ttl_draft_take_own (self, ttl_steal_fd (&fd), scratch);
   self->append_from = self->append && keep ? self->base.st_size : -1;
   g_atomic_int_set (&self->dirty, !self->orphan);
+  if (self->store->observer != NULL)
+    self->store->observer->begun (self, self->store->observer->data);
   return 0;
+}
+
+void
+ttl_store_set_draft_observer (TtlStore *store, const TtlDraftObserver *observer)
+{
+  g_free (store->observer);
+  store->observer = observer != NULL ? g_memdup2 (observer, sizeof *observer) : NULL;
 }
 
 /* ---- opening ---- */
@@ -208,17 +229,8 @@ open_base (TtlDraft *self, gboolean content_needed, gint64 now_ns)
     return res;
   self->base_fd = fd;
   self->base = entry.st;
-  if (fd < 0)
-    return 0;
-  {
-    g_autoptr (TtlDir) dir = NULL;
-
-    if (ttl_bucket_open (self->bucket, &dir) < 0
-        || ttl_settings_get_key (self->store->settings, self->bucket, ttl_dir_fd (dir),
-                                 self->backing, entry.st.st_ino, &self->base_ttl)
-               < 0)
-      self->base_ttl.ns = 0;
-  }
+  if (fd >= 0)
+    self->base_ttl = entry.own;
   return 0;
 }
 
@@ -434,6 +446,24 @@ gboolean
 ttl_draft_is_append (TtlDraft *self)
 {
   return self->append;
+}
+
+const struct stat *
+ttl_draft_version (const TtlDraft *self)
+{
+  return &self->base;
+}
+
+gboolean
+ttl_draft_put (TtlDraft *self, ino_t ino)
+{
+  return ino != 0 && __atomic_load_n (&self->own_ino, __ATOMIC_SEQ_CST) == ino;
+}
+
+const struct stat *
+ttl_draft_leaves_version (const TtlDraft *self)
+{
+  return self->orphan || self->rebased || self->base.st_ino == 0 ? NULL : &self->base;
 }
 
 TtlBucket *

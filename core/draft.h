@@ -41,6 +41,14 @@ gboolean ttl_draft_is_touched (TtlDraft *self);
 /* Nothing was ever published under this name by this description, and it started from no version. */
 gboolean ttl_draft_is_new (TtlDraft *self);
 gboolean ttl_draft_is_append (TtlDraft *self);
+/* The version that it started from or published last, borrowed; st_ino 0: none. */
+const struct stat *ttl_draft_version (const TtlDraft *self);
+/* The same, for as long as who wrote it knows all that it holds; NULL when something of others' is in it, or it was deleted by
+ * the process that writes it. */
+const struct stat *ttl_draft_leaves_version (const TtlDraft *self);
+/* Whether the file @ino is the one that it has published last, or is publishing just now. Safe to ask without the owner's
+ * lock. */
+gboolean ttl_draft_put (TtlDraft *self, ino_t ino);
 
 TtlBucket *ttl_draft_bucket (TtlDraft *self);   /* borrowed */
 const char *ttl_draft_backing (TtlDraft *self); /* borrowed */
@@ -95,6 +103,18 @@ typedef enum
  * and has not been changed since: who was told that it failed must not find it done afterwards. An error of the sync
  * spoils the draft, since what the kernel could not write it forgets. */
 int ttl_draft_publish (TtlDraft *self, TtlPublishFlags flags);
+
+/* Called by the thread that does it, with no lock of core's held: when a description gets something unpublished, and when it
+ * has been published, before publish() returns. */
+typedef struct TtlDraftObserver
+{
+  void (*begun) (TtlDraft *draft, gpointer data);
+  void (*published) (TtlDraft *draft, gboolean is_new,
+                     gpointer data); /* @is_new: no live value had the name */
+  gpointer data;
+} TtlDraftObserver;
+/* Before there are drafts. One at a time; NULL: none. @observer is copied. */
+void ttl_store_set_draft_observer (TtlStore *store, const TtlDraftObserver *observer);
 
 /* The key got another name. */
 void ttl_draft_moved (TtlDraft *self, TtlBucket *bucket, const char *backing);

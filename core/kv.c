@@ -442,6 +442,7 @@ hear (const TtlEvent *event, gpointer data)
         mark (self, event->backing);
       return;
     case TTL_EVENT_RENEW:
+    case TTL_EVENT_ATTRS:
       return;
     case TTL_EVENT_BUCKET:
       if (is_on_our_way (self, event))

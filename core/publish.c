@@ -32,25 +32,6 @@ current_clear (Current *self)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Current, current_clear)
 
-static int
-find_current (TtlDraft *self, gint64 now_ns, Current *current)
-{
-  int res;
-
-  current->entry.st.st_ino = 0;
-  res = ttl_store_examine (self->store, self->bucket, current->dir_fd, self->backing, now_ns,
-                           &current->entry);
-  current->live = res == 0;
-  if (res < 0)
-    return res == -ENOENT ? 0 : res;
-  current->fd
-      = openat (current->dir_fd, self->backing, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  current->err = current->fd < 0 ? -errno : 0;
-  if (current->err == -ENOENT) /* deleted or captured just now */
-    current->live = FALSE;
-  return 0; /* what is not for us to read keeps its xattrs to itself */
-}
-
 static gboolean
 is_base (TtlDraft *self, const Current *current)
 {
@@ -68,6 +49,27 @@ has_base_attrs (TtlDraft *self, const Current *current)
 
   return is_base (self, current) && now->st_ctim.tv_sec == then->st_ctim.tv_sec
          && now->st_ctim.tv_nsec == then->st_ctim.tv_nsec;
+}
+
+static int
+find_current (TtlDraft *self, gint64 now_ns, Current *current)
+{
+  int res;
+
+  current->entry.st.st_ino = 0;
+  res = ttl_store_examine (self->store, self->bucket, current->dir_fd, self->backing, now_ns,
+                           &current->entry);
+  current->live = res == 0;
+  if (res < 0)
+    return res == -ENOENT ? 0 : res;
+  if (has_base_attrs (self, current)) /* nothing of it is needed that we do not have */
+    return 0;
+  current->fd
+      = openat (current->dir_fd, self->backing, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  current->err = current->fd < 0 ? -errno : 0;
+  if (current->err == -ENOENT) /* deleted or captured just now */
+    current->live = FALSE;
+  return 0; /* what is not for us to read keeps its xattrs to itself */
 }
 
 /* mode, owner, xattrs and TTL survive a put: what was not set through the description is taken from the value that is
@@ -103,7 +105,7 @@ keep_attributes (TtlDraft *self, const Current *current)
   if (self->ttl_set)
     own = self->ttl;
   self->base_ttl = own;
-  if (self->ttl_set || own.ns != 0 || current->live)
+  if (self->ttl_set || own.ns != 0 || (current->live && !has_base_attrs (self, current)))
     return ttl_settings_set_draft (self->store->settings, self->bucket, self->backing, self->own_fd,
                                    own.ns != 0 ? &own : NULL);
   return 0;
@@ -155,6 +157,7 @@ rebase_append (TtlDraft *self, const Current *current)
     }
   ttl_draft_drop_own (self);
   ttl_draft_take_own (self, ttl_steal_fd (&fd), scratch);
+  self->rebased = TRUE;
   self->append_from = current->live ? current->entry.st.st_size : 0;
   write_content_first (self);
   return 0;
@@ -380,7 +383,7 @@ settle (TtlDraft *self, TtlPublishFlags flags)
 
 /* The time is taken when the lock has been had: what has waited longer than a TTL would else be published expired. */
 static int
-publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd)
+publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new_out)
 {
   g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
   g_auto (Current) current = { .dir_fd = dir_fd, .fd = -1 };
@@ -409,6 +412,7 @@ publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd)
   if (res < 0)
     return res;
   settle (self, flags);
+  *is_new_out = !current.live;
   if (current.entry.st.st_ino != self->base.st_ino)
     ttl_settings_drop_key (self->store->settings, self->bucket, self->backing,
                            current.entry.st.st_ino);
@@ -435,6 +439,7 @@ static int
 publish (TtlDraft *self, TtlPublishFlags flags)
 {
   g_autoptr (TtlDir) dir = NULL;
+  gboolean is_new;
   int res;
 
   if (self->orphan)
@@ -450,7 +455,9 @@ publish (TtlDraft *self, TtlPublishFlags flags)
     {
       res = prepare (self, flags);
       if (res == 0)
-        res = publish_own (self, flags, ttl_dir_fd (dir));
+        res = publish_own (self, flags, ttl_dir_fd (dir), &is_new);
+      if (res == 0 && self->store->observer != NULL)
+        self->store->observer->published (self, is_new, self->store->observer->data);
       if (res == -ESTALE && self->if_match[0] != '\0')
         ttl_draft_discard (self); /* told now, and not tried again at the last close */
     }

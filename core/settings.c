@@ -354,6 +354,25 @@ ttl_settings_get_bucket (TtlSettings *self, TtlBucket *bucket, TtlDuration *own_
 }
 
 int
+ttl_settings_get_open (TtlSettings *self, TtlBucket *bucket, const char *backing, int fd, ino_t ino,
+                       TtlDuration *own_out)
+{
+  g_autofree char *file = NULL;
+  char text[TTL_DURATION_TEXT_MAX];
+  ssize_t len;
+
+  if (!self->xattrs)
+    return unless_cut_off (self,
+                           read_key_file (file = key_file (self, bucket, backing), ino, own_out));
+  len = fgetxattr (fd, TTL_XATTR, text, sizeof text);
+  if (len >= 0)
+    return parse (text, len, backing, own_out);
+  if (errno == ERANGE)
+    return parse ("", 0, backing, own_out);
+  return errno == ENODATA || errno == ENOTSUP ? -ENODATA : -errno;
+}
+
+int
 ttl_settings_get_key (TtlSettings *self, TtlBucket *bucket, int dir_fd, const char *backing,
                       ino_t ino, TtlDuration *own_out)
 {

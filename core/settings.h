@@ -30,6 +30,9 @@ void ttl_settings_free (TtlSettings *self);
 int ttl_settings_get_bucket (TtlSettings *self, TtlBucket *bucket, TtlDuration *own_out);
 int ttl_settings_get_key (TtlSettings *self, TtlBucket *bucket, int dir_fd, const char *backing,
                           ino_t ino, TtlDuration *own_out);
+/* The same of the file that is open as @fd and was called @backing. */
+int ttl_settings_get_open (TtlSettings *self, TtlBucket *bucket, const char *backing, int fd,
+                           ino_t ino, TtlDuration *own_out);
 
 /* @own NULL removes the setting; -ENODATA when there was none. */
 int ttl_settings_set_bucket (TtlSettings *self, TtlBucket *bucket, const TtlDuration *own);

@@ -10,6 +10,8 @@ typedef struct TtlReaper TtlReaper;
 typedef struct TtlKeeper TtlKeeper;
 typedef struct TtlWatcher TtlWatcher;
 
+struct TtlDraftObserver; /* draft.h */
+
 struct TtlStore /* everything is constant after ttl_store_open(); what changes has its own lock */
 {
   TtlClock *clock;
@@ -17,7 +19,7 @@ struct TtlStore /* everything is constant after ttl_store_open(); what changes h
   TtlRootCaps caps;
   guint64 connection_id;
   char *root_path; /* absolute */
-  int root_fd; /* the number; another directory may come to stand behind it, see ttl_store_find_root() */
+  int root_fd;     /* the number; another directory may come to stand behind it, see ttl_store_find_root() */
   pthread_mutex_t lost_lock; /* outside of every order: held while the root is looked for */
   gint64 lost_us;            /* when it was looked for last; guarded by lost_lock */
   int mount; /* the one that the root was opened through, -1 if not known; guarded by lost_lock */
@@ -27,7 +29,8 @@ struct TtlStore /* everything is constant after ttl_store_open(); what changes h
   TtlCommits *commits;
   TtlReaper *reaper;
   TtlKeeper *keeper;
-  TtlWatcher *watcher; /* NULL without background threads */
+  TtlWatcher *watcher;               /* NULL without background threads */
+  struct TtlDraftObserver *observer; /* owned; NULL: none */
 };
 
 /* Which file a name stands for: survives a rename, and is not mistaken for a later file with the same inode number

@@ -131,6 +131,7 @@ ttl_store_close (TtlStore *self)
   ttl_tree_free (self->tree); /* closes root_fd */
   ttl_clock_free (self->clock);
   pthread_mutex_destroy (&self->lost_lock);
+  g_free (self->observer);
   g_free (self->root_path);
   g_free (self);
 }
@@ -529,6 +530,18 @@ ttl_store_stat (TtlStore *self, TtlBucket *bucket, const char *backing, gint64 n
 }
 
 int
+ttl_store_stat_file (TtlStore *self G_GNUC_UNUSED, TtlBucket *bucket, const char *backing,
+                     struct stat *st_out)
+{
+  g_autoptr (TtlDir) dir = NULL;
+  int res = ttl_bucket_open (bucket, &dir);
+
+  if (res < 0)
+    return res;
+  return fstatat (ttl_dir_fd (dir), backing, st_out, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+int
 ttl_store_stat_bucket (TtlStore *self G_GNUC_UNUSED, TtlBucket *bucket, struct stat *st_out)
 {
   g_autoptr (TtlDir) dir = NULL;
@@ -539,6 +552,41 @@ ttl_store_stat_bucket (TtlStore *self G_GNUC_UNUSED, TtlBucket *bucket, struct s
   return fstatat (ttl_dir_fd (dir), "", st_out, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
+/* What is found by one open. FALSE when that needs a closer look: absent, expired, foreign. */
+static gboolean
+open_live (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing, gint64 now_ns,
+           int *fd_out, TtlEntry *entry_out)
+{
+  const TtlNameKind kind = ttl_keyname_kind (self->options.names, backing);
+  ttl_autofd fd = -1;
+  int res;
+
+  if (kind == TTL_NAME_FOREIGN)
+    return FALSE;
+  fd = openat (dir_fd, backing, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0 || fstat (fd, &entry_out->st) < 0 || !S_ISREG (entry_out->st.st_mode))
+    return FALSE;
+  res = ttl_settings_get_open (self->settings, bucket, backing, fd, entry_out->st.st_ino,
+                               &entry_out->own);
+  if (res < 0 && res != -ENODATA)
+    return FALSE;
+  if (res < 0)
+    {
+      entry_out->own.ns = 0;
+      ttl_store_bucket_ttl (self, bucket, &entry_out->ttl);
+    }
+  else
+    entry_out->ttl = entry_out->own;
+  entry_out->deadline
+      = ttl_lease_deadline (ttl_store_renewed (self, &entry_out->st), entry_out->ttl.ns);
+  if (ttl_lease_expired (entry_out->deadline, now_ns))
+    return FALSE;
+  entry_out->kind = kind == TTL_NAME_SCRATCH ? TTL_ENTRY_SCRATCH : TTL_ENTRY_KEY;
+  g_strlcpy (entry_out->backing, backing, sizeof (TtlName));
+  *fd_out = ttl_steal_fd (&fd);
+  return TRUE;
+}
+
 /* The file may be replaced between the look and the open: then look again, at what was opened. */
 int
 ttl_store_open_value (TtlStore *self, TtlBucket *bucket, const char *backing, gint64 now_ns,
@@ -547,6 +595,9 @@ ttl_store_open_value (TtlStore *self, TtlBucket *bucket, const char *backing, gi
   g_autoptr (TtlDir) dir = NULL;
   int res = ttl_bucket_open (bucket, &dir);
 
+  if (res == 0
+      && open_live (self, bucket, ttl_dir_fd (dir), backing, now_ns, fd_out, entry_out))
+    return 0;
   for (int attempt = 0; res == 0 && attempt < 64; attempt++)
     {
       ttl_autofd fd
@@ -567,6 +618,9 @@ ttl_store_open_value (TtlStore *self, TtlBucket *bucket, const char *backing, gi
       if (st.st_ino != entry_out->st.st_ino)
         continue;
       entry_out->st = st;
+      if (ttl_settings_get_open (self->settings, bucket, backing, fd, st.st_ino, &entry_out->own)
+          < 0)
+        entry_out->own.ns = 0;
       *fd_out = ttl_steal_fd (&fd);
       return 0;
     }

@@ -97,6 +97,7 @@ typedef struct
   TtlName backing; /* a bucket's name is the same in both places */
   struct stat st;
   TtlDuration ttl;      /* in force now; ns == 0 for buckets: ttl_store_bucket_ttl() knows */
+  TtlDuration own;      /* of ttl_store_open_value() alone: the key's own; ns == 0: none, or not known */
   TtlDeadline deadline; /* TTL_DEADLINE_NEVER for buckets */
 } TtlEntry;
 
@@ -106,6 +107,9 @@ int ttl_store_lookup (TtlStore *self, TtlBucket *bucket, const char *shown, gint
 /* The key or scratch file called @backing; -ENOENT also for a directory. */
 int ttl_store_stat (TtlStore *self, TtlBucket *bucket, const char *backing, gint64 now_ns,
                     TtlEntry *entry_out);
+/* Only what the backing file system says of the file, expired or not. -ENOENT. */
+int ttl_store_stat_file (TtlStore *self, TtlBucket *bucket, const char *backing,
+                         struct stat *st_out);
 int ttl_store_stat_bucket (TtlStore *self, TtlBucket *bucket, struct stat *st_out);
 /* Opens the current version for reading; it stays that version whatever happens to the key. On 0 *@fd_out is the
  * caller's and *@entry_out describes that very file. */

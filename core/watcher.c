@@ -21,6 +21,8 @@
    | IN_DELETE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK)
 #define POLL_MS 1000 /* how often directories that cannot be watched are scanned */
 #define BUFFER_BYTES (64 * 1024)
+/* Events come in crowds, three or more for one put. To be woken for each would cost more than all else that a put does. */
+#define GATHER_US 1000
 #define SAY_US (5 * G_USEC_PER_SEC)   /* between two words about a scan that takes long */
 #define QUICK_US (1 * G_USEC_PER_SEC) /* of a scan that takes less nothing is said */
 
@@ -477,6 +479,7 @@ self_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *eve
       ttl_keeper_recheck (self->store->keeper);
       ttl_reaper_rescan (self->store->reaper, bucket);
     }
+  tell (self, TTL_EVENT_ATTRS, bucket, NULL);
 }
 
 static void
@@ -558,13 +561,18 @@ watcher_main (gpointer data)
         return NULL;
       if (fds[0].revents != 0)
         unwatch_all (self);
+      if (cut_off) /* at once: there may be much to take in */
+        tell (self, TTL_EVENT_RESYNC, NULL, NULL);
       if (n == 0 || fds[0].revents != 0 || cut_off)
         {
           take_in_all (self);
           tell (self, TTL_EVENT_RESYNC, NULL, NULL);
         }
       else if (n > 0 && fds[1].revents & POLLIN)
-        read_events (self, buffer);
+        {
+          g_usleep (GATHER_US);
+          read_events (self, buffer);
+        }
     }
 }
 

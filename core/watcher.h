@@ -19,13 +19,14 @@ typedef enum
   TTL_EVENT_BUCKET, /* a bucket appeared or went, with all below it; backing is its name. What was in one that
                      * appeared follows, as BUCKET and PUT (a PUT may then come twice) */
   TTL_EVENT_RESYNC, /* events were lost: list again */
+  TTL_EVENT_ATTRS,  /* of the bucket itself: mode, owner, times or its TTL; backing is NULL */
 } TtlEventKind;
 
 typedef struct
 {
   TtlEventKind kind;
   TtlBucket *bucket;   /* borrowed; NULL with RESYNC */
-  const char *backing; /* borrowed; NULL with RESYNC */
+  const char *backing; /* borrowed; NULL with ATTRS and RESYNC */
 } TtlEvent;
 
 /* Called from the watcher's thread, in the order of the events, with no lock held. Must not block for long. */

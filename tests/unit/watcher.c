@@ -16,7 +16,7 @@ static guint listener;
 static void
 hear (const TtlEvent *event, gpointer data G_GNUC_UNUSED)
 {
-  static const char *const names[] = { "put", "renew", "delete", "bucket", "resync" };
+  static const char *const names[] = { "put", "renew", "delete", "bucket", "resync", "attrs" };
   g_autofree char *path = event->bucket != NULL ? ttl_bucket_dup_path (event->bucket) : NULL;
 
   pthread_mutex_lock (&lock);
