@@ -22,6 +22,13 @@ ttl_uring_depth (void)
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
 
+/* Whether replies from other threads than the queue's own arrive: see uring-submit.h. */
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 19) || defined TTLFS_URING_MENDED
+#define REPLIES_ARRIVE TRUE
+#else
+#define REPLIES_ARRIVE FALSE
+#endif
+
 /* Whether io_uring as such is allowed: a container or an administrator may forbid it. */
 static int
 probe (void)
@@ -55,6 +62,9 @@ ttl_uring_obstacle (void)
     return g_strdup ("this kernel's FUSE does not have it (Linux 6.14 does)");
   if (enabled[0] != 'Y')
     return g_strdup ("it is off in this kernel; root turns it on: echo Y > " SWITCH);
+  if (!REPLIES_ARRIVE)
+    return g_strdup (
+        "this libfuse loses replies; build with -Dlibfuse=subproject, whose are mended");
   res = probe ();
   if (res < 0)
     return g_strdup_printf (
