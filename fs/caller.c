@@ -90,6 +90,32 @@ ttl_caller_exists (pid_t tid)
 }
 
 gboolean
+ttl_caller_has_open (pid_t tid, ino_t ino)
+{
+  g_autoptr (DIR) names = NULL;
+  struct dirent *found;
+  char path[64];
+
+  if (tid <= 0)
+    return FALSE;
+  g_snprintf (path, sizeof path, "/proc/%d/fdinfo", (int)tid);
+  names = opendir (path);
+  while (names != NULL && (found = readdir (names)) != NULL)
+    {
+      char text[1024];
+      const char *line;
+
+      g_snprintf (path, sizeof path, "fdinfo/%.16s", found->d_name);
+      if (read_proc (tid, path, text, sizeof text) <= 0)
+        continue;
+      line = strstr (text, "\nino:");
+      if (line != NULL && g_ascii_strtoull (line + strlen ("\nino:"), NULL, 10) == ino)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+gboolean
 ttl_caller_is_killed (pid_t tid)
 {
   char text[1024];

@@ -2,7 +2,7 @@
  *
  * The kernel names a thread (fuse_ctx.pid, 0 when it is of a pid namespace that we cannot see). Owns nothing, takes no
  * lock. Of /proc it reads only what cannot wait for an execve() that is itself waiting for us: status, statm, the
- * existence of task/TID, and stat of a process that is known to be exiting. All of it costs microseconds, so callers
+ * existence of task/TID, fdinfo, and stat of a process that is known to be exiting. All of it costs microseconds, so callers
  * compare thread ids first. */
 #pragma once
 
@@ -27,6 +27,9 @@ pid_t ttl_caller_parent (pid_t pid);
 
 gboolean ttl_caller_exists (pid_t tid);
 
+/* Whether the process of thread @tid has a file open whose inode number is @ino, on whatever file system; FALSE where that
+ * cannot be seen. Costs some microseconds for each of its descriptors. */
+gboolean ttl_caller_has_open (pid_t tid, ino_t ino);
 /* How many descriptors the process of thread @tid, or all processes that we may look into, have that were opened with @access
  * (O_RDONLY, O_WRONLY or O_RDWR) and whose last name @is_it says is the one. What is only mapped, or on its way through a
  * socket, does not show. */

@@ -13,6 +13,7 @@
 #include "locks.h"
 #include "node.h"
 #include "order.h"
+#include "promise.h"
 #include "prune.h"
 #include "store.h"
 
@@ -22,6 +23,8 @@ typedef struct
   TtlNodes *nodes;
   TtlLocks *locks;
   TtlPrune *prune;
+  TtlPromises *promises;
+  gboolean no_cache; /* make none; set before the session runs */
   TtlOrder *order;
   TtlHelpers *helpers; /* while the session runs */
   gboolean over_uring; /* set in the kernel's greeting, as is what follows */
@@ -72,8 +75,47 @@ TtlBucket *ttl_fs_get_bucket (fuse_req_t req, fuse_ino_t ino);
 /* Who a file or bucket made by this request belongs to. */
 TtlOwner ttl_fs_owner (fuse_req_t req, mode_t mode);
 
-/* The attributes of @node as the caller may see them. 0 or -errno. */
-int ttl_fs_stat (TtlFs *self, TtlNode *node, gint64 now_ns, struct stat *st_out);
+/* The attributes of @node as thread @tid may see them, and for how long the kernel is promised them, in seconds. 0 or -errno;
+ * -ESTALE: a path that leads to it has to be looked up again. */
+int ttl_fs_stat (TtlFs *self, TtlNode *node, pid_t tid, gint64 now_ns, struct stat *st_out,
+                 double *timeout_out);
+
+/* The writer whose draft thread @tid's request about @node is about, a reference; NULL: about what has the name. */
+TtlWriter *ttl_fs_dup_writer (TtlNode *node, pid_t tid);
+
+/* ---- promises to the kernel (promise.h) ---- */
+
+/* (bucket, backing) was changed by a request or beside the mount: what was promised of it is taken back. @told: a node whose
+ * attributes the reply tells, or NULL. @entry: what stands there now. */
+void ttl_fs_changed (TtlFs *self, TtlBucket *bucket, const char *backing, const TtlNode *told,
+                     const TtlEntry *entry, gint64 now_ns);
+/* The same by who does not know what stands there now: its attributes or its TTL were changed. */
+void ttl_fs_lease_changed (TtlFs *self, TtlBucket *bucket, const char *backing, const TtlNode *told,
+                           gint64 now_ns);
+/* The attributes of a bucket have changed; @soon: it will do if that shows in some milliseconds. */
+void ttl_fs_bucket_changed (TtlFs *self, TtlBucket *bucket, gboolean soon);
+/* The reply tells the kernel what stands under that name now. */
+void ttl_fs_told_name (TtlFs *self, TtlBucket *bucket, const char *name, const char *backing);
+/* A request has removed or replaced the key by its name. The kernel learns of that by the reply, but others may use what it
+ * remembers until then, and must not find the old version after they have put a new one. */
+void ttl_fs_key_gone (TtlFs *self, TtlBucket *bucket, const char *backing);
+/* The kernel knows that what it calls @name is gone: which is not all that it knows where that is not the name that is shown. */
+void ttl_fs_name_gone (TtlFs *self, TtlBucket *bucket, const char *name, const char *backing);
+/* A writer of the key has something unpublished, and its node has been given the writer. It will be published by a RELEASE
+ * for which nobody waits; what is asked of us afterwards we answer in order, and what the kernel knows by itself would be
+ * old: so nothing is promised of the key until then (ttl_node_promise() sees to that), and what was, is taken back. */
+void ttl_fs_draft_begun (TtlFs *self, TtlBucket *bucket, const char *backing);
+/* The key's value node for the version @st, as ttl_nodes_ensure_value(). */
+TtlNode *ttl_fs_ensure_value (TtlFs *self, TtlBucket *bucket, const char *backing,
+                              const struct stat *st);
+/* Takes back what has to be. */
+void ttl_fs_recall (TtlFs *self, const TtlRecall *recall);
+/* For how long an entry may be promised, monotonic microseconds. */
+gint64 ttl_fs_promise_until_us (TtlDeadline deadline, gint64 now_ns);
+/* Promises what a listing of @bucket tells of a key or bucket, if nothing has changed since @stamp. */
+void ttl_fs_promise_listed (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlListItem *item,
+                            const TtlStamp *stamp, gint64 now_ns,
+                            struct fuse_entry_param *entry_out);
 
 /* What @name in @bucket is for this caller, told to the kernel: the node, which the reply owns, in *@entry_out. */
 int ttl_fs_lookup (TtlFs *self, TtlBucket *bucket, const char *name, pid_t tid, gint64 now_ns,

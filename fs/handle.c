@@ -6,13 +6,12 @@
 #include <fcntl.h>
 
 TtlHandle *
-ttl_handle_new_reader (TtlNode *node, int fd, gboolean counted, TtlLockFile *locks_take)
+ttl_handle_new_reader (TtlNode *node, int fd, TtlLockFile *locks_take)
 {
   TtlHandle *self = g_new0 (TtlHandle, 1);
 
   self->node = node;
   self->fd = fd;
-  self->counted = counted;
   self->readable = TRUE;
   self->locks = locks_take;
   return self;
@@ -48,13 +47,13 @@ leave_writer (TtlHandle *self)
 void
 ttl_handle_free (TtlHandle *self)
 {
-  if (self->counted)
+  if (self->writer == NULL)
     ttl_node_close_value (self->node, self->fd);
   ttl_clear_fd (&self->fd);
   if (self->writer != NULL)
     {
       if (leave_writer (self) && ttl_node_kind (self->node) == TTL_NODE_DRAFT)
-        ttl_node_set_writer (self->node, NULL);
+        ttl_node_writer_gone (self->node, ttl_draft_leaves_version (self->writer->draft));
       ttl_writer_unref (self->writer);
     }
   if (self->locks != NULL)

@@ -11,18 +11,17 @@ typedef struct
 {
   TtlNode *node;      /* pinned */
   int fd;             /* reader: its version; -1 otherwise */
-  gboolean counted;   /* reader: known to the node by ttl_node_open_value() */
   TtlWriter *writer;  /* NULL for readers */
   gboolean append;    /* O_APPEND */
   gboolean readable;  /* not O_WRONLY */
   pid_t opener;       /* the thread that opened it */
   TtlLockFile *locks; /* the key's locks; constant */
   gint locked;        /* atomic; a lock was asked for through it */
-  gint closed; /* atomic; its opener has closed a descriptor, and nothing was written since */
+  gint closed;        /* atomic; its opener has closed a descriptor, and nothing was written since */
 } TtlHandle;
 
-/* @fd is taken. */
-TtlHandle *ttl_handle_new_reader (TtlNode *node, int fd, gboolean counted, TtlLockFile *locks_take);
+/* @fd, which the node knows as a reader's, is taken. */
+TtlHandle *ttl_handle_new_reader (TtlNode *node, int fd, TtlLockFile *locks_take);
 /* Adds a description to @writer. */
 TtlHandle *ttl_handle_new_writer (TtlNode *node, TtlWriter *writer, int flags, pid_t opener,
                                   TtlLockFile *locks_take);
@@ -53,6 +52,8 @@ typedef struct
   TtlList *list;       /* guarded by lock, as is offset */
   gint64 offset;       /* where the list stands */
   TtlListItem pending; /* read but not sent; valid while has_pending */
+  TtlStamp stamp;      /* from before it was read */
+  guint told;          /* of how many entries more than the name was told since the beginning */
   gboolean has_pending;
 } TtlDirHandle;
 

@@ -179,6 +179,7 @@ run (const TtlOptions *options, Startup *startup, GError **error)
   fs = ttl_fs_new (g_steal_pointer (&store));
   fs->ready = announce;
   fs->ready_data = startup;
+  fs->no_cache = options->no_cache;
   fill_args (options, &args);
   session = ttl_session_new (&args, mountpoint, fs, options->transport, error);
   if (session != NULL && !startup->foreground)
@@ -263,7 +264,7 @@ main (int argc, char **argv)
     }
   if (options.version)
     {
-      printf ("ttlfs %s\n", TTLFS_VERSION);
+      printf ("ttlfs %s (libfuse %s)\n", TTLFS_VERSION, fuse_pkgversion ());
       return EXIT_SUCCESS;
     }
   if (options.status != NULL)

@@ -6,8 +6,9 @@
 
 #define ROOT_ID 1        /* FUSE_ROOT_ID */
 #define INTENTS_MAX 4096 /* threads between an ESTALE and their second OPEN */
-#define CROWDED_US \
-  200000 /* a node that has readers so soon after it was made will have them again */
+#define JUST_US 5000     /* no longer lie a LOOKUP and what it was made for apart, as a rule */
+#define SPENT_US \
+  1000000 /* nor, on the busiest of machines, an ESTALE and what the kernel does then */
 #define INTENT_US \
   10000000 /* how long such a thread may take: a name that many open at once is looked up many times */
 
@@ -29,10 +30,18 @@ struct TtlNode
   char *backing;     /* NULL for buckets */
   Place place;       /* the key under which it is in the tables */
 
-  struct stat seen;    /* value, draft before its OPEN: what the last lookup told */
+  gint64 entry_until_us; /* monotonic; until then the kernel may believe that a path leads here */
+  gint64 attrs_until_us; /* likewise; that it knows the attributes */
+  guint promised;        /* how often attributes were promised */
+  gboolean
+      taken_over; /* draft: it was the key's value node, and others may still come to it by its path */
+  gboolean disturbed;  /* draft: see disturb() */
+  gint64 refused_us;   /* monotonic; see refuse_once() */
+  struct stat seen;    /* value, draft before its OPEN: what the kernel was told last */
   struct stat version; /* value: what it stands for; st_ino == 0 before the first open tells */
   gboolean opened;     /* value: the kernel may have pages of `version` */
   gboolean retired;    /* value: not in by_key any more */
+  gboolean private;    /* value: never was, and only one caller was told of it */
   GArray *fds; /* value: descriptors of readers, borrowed from their handles; NULL while empty */
 
   TtlWriter *writer; /* draft: owns a reference; NULL before its OPEN and after the last close */
@@ -43,7 +52,7 @@ struct TtlNode
 
 typedef struct
 {
-  guint64 node_id; /* what the thread tried to open */
+  guint64 node_id; /* what the thread tried to open, or asked about */
   guint64 bucket_id;
   char *backing;
   gboolean to_write;
@@ -330,15 +339,29 @@ find_value_locked (TtlNodes *self, TtlBucket *bucket, const char *backing)
   return g_hash_table_lookup (self->by_key, &place);
 }
 
+/* A value is not written to in place; where a peer does it all the same, it is another version by its size at least. */
+static gboolean
+is_same_version (const struct stat *a, const struct stat *b)
+{
+  return a->st_ino == b->st_ino && a->st_size == b->st_size;
+}
+
+static void value_changed_locked (TtlNode *node, const struct stat *st, const TtlNode *told,
+                                  gint64 until_us, TtlRecall *recall);
+
 TtlNode *
 ttl_nodes_ensure_value (TtlNodes *self, TtlBucket *bucket, const char *backing,
-                        const struct stat *st)
+                        const struct stat *st, TtlRecall *recall_out)
 {
   TTL_LOCKED (&self->lock);
   TtlNode *node = find_value_locked (self, bucket, backing);
 
-  if (node != NULL && node->version.st_ino != st->st_ino && node->fds != NULL)
+  *recall_out = (TtlRecall){ 0 };
+  if (node != NULL && !is_same_version (&node->version, st))
     {
+      value_changed_locked (node, st, NULL, 0, recall_out);
+      if (recall_out->n_attrs > 0 || recall_out->entries)
+        return NULL;
       detach_locked (node);
       node = NULL;
     }
@@ -348,11 +371,8 @@ ttl_nodes_ensure_value (TtlNodes *self, TtlBucket *bucket, const char *backing,
       g_hash_table_insert (self->by_key, &node->place, node);
     }
   node->seen = *st;
-  if (node->version.st_ino != st->st_ino)
-    {
-      node->version = *st;
-      node->opened = FALSE;
-    }
+  if (!node->opened)
+    node->version = *st;
   return told_locked (node);
 }
 
@@ -364,7 +384,7 @@ ttl_nodes_add_private (TtlNodes *self, TtlBucket *bucket, const char *backing,
   TtlNode *node = add_locked (self, TTL_NODE_VALUE, bucket, backing);
 
   node->version = node->seen = *st;
-  node->retired = TRUE; /* by_key never had it */
+  node->private = node->retired = TRUE;
   return told_locked (node);
 }
 
@@ -386,22 +406,74 @@ is_same_content (const struct stat *a, const struct stat *b)
          && a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
+static void
+recall_attrs_locked (TtlNode *node, TtlRecall *recall)
+{
+  if (node->attrs_until_us <= g_get_monotonic_time ()
+      || recall->n_attrs >= G_N_ELEMENTS (recall->attrs))
+    return;
+  recall->attrs[recall->n_attrs].id = node->id;
+  recall->attrs[recall->n_attrs++].promised = node->promised;
+}
+
+/* Who has the node open asks by descriptor, and a path must not lead to it beyond @until_us. */
+static void
+recall_entry_locked (TtlNode *node, gint64 until_us, TtlRecall *recall)
+{
+  if (node->entry_until_us <= MAX (until_us, g_get_monotonic_time ()))
+    return;
+  recall->entries = TRUE;
+  recall->entry_of = node->id;
+  recall->promised = node->promised;
+}
+
+static gboolean
+is_misled_locked (const TtlNode *node)
+{
+  if (node->kind == TTL_NODE_DRAFT)
+    return node->taken_over;
+  return node->kind == TTL_NODE_VALUE && node->retired && node->fds == NULL
+         && node->entry_until_us > g_get_monotonic_time ();
+}
+
+static void
+add_fd_locked (TtlNode *node, int fd)
+{
+  if (node->fds == NULL)
+    node->fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_array_append_val (node->fds, fd);
+}
+
+/* The kernel reads by the size that it knows: where it was told another one than the opened version's, it forgets it. */
 TtlOpenVerdict
-ttl_node_open_value (TtlNode *node, const struct stat *st, int fd)
+ttl_node_open_value (TtlNode *node, const struct stat *st, int fd, gint64 until_us,
+                     TtlRecall *recall_out)
 {
   TTL_LOCKED (&node->table->lock);
   TtlOpenVerdict verdict = TTL_OPEN_FRESH;
 
-  if (node->version.st_ino != st->st_ino && node->fds != NULL)
+  *recall_out = (TtlRecall){ 0 };
+  if (!is_same_version (&node->version, st) || is_misled_locked (node))
     return TTL_OPEN_OTHER;
   if (node->opened && is_same_content (&node->version, st))
     verdict = TTL_OPEN_CACHED;
+  if (!is_same_content (&node->seen, st))
+    recall_attrs_locked (node, recall_out);
+  recall_entry_locked (node, until_us, recall_out);
   node->version = *st;
   node->opened = TRUE;
-  if (node->fds == NULL)
-    node->fds = g_array_new (FALSE, FALSE, sizeof (int));
-  g_array_append_val (node->fds, fd);
+  add_fd_locked (node, fd);
   return verdict;
+}
+
+void
+ttl_node_open_other (TtlNode *node, int fd, TtlRecall *recall_out)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  *recall_out = (TtlRecall){ 0 };
+  recall_entry_locked (node, 0, recall_out);
+  add_fd_locked (node, fd);
 }
 
 void
@@ -420,17 +492,11 @@ ttl_node_close_value (TtlNode *node, int fd)
 }
 
 gboolean
-ttl_node_bind (TtlNode *node, const struct stat *st)
+ttl_node_is_of (TtlNode *node, const struct stat *st)
 {
   TTL_LOCKED (&node->table->lock);
 
-  if (node->version.st_ino == st->st_ino)
-    return TRUE;
-  if (node->fds != NULL)
-    return FALSE;
-  node->version = *st;
-  node->opened = FALSE;
-  return TRUE;
+  return is_same_version (&node->version, st);
 }
 
 void
@@ -439,6 +505,14 @@ ttl_node_get_seen (TtlNode *node, struct stat *st_out)
   TTL_LOCKED (&node->table->lock);
 
   *st_out = node->seen;
+}
+
+void
+ttl_node_set_seen (TtlNode *node, const struct stat *st)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  node->seen = *st;
 }
 
 int
@@ -475,6 +549,38 @@ ttl_node_set_writer (TtlNode *node, TtlWriter *writer)
   }
   if (old != NULL)
     ttl_writer_unref (old);
+}
+
+void
+ttl_node_writer_gone (TtlNode *node, const struct stat *st)
+{
+  TtlWriter *old;
+
+  {
+    TTL_LOCKED (&node->table->lock);
+    old = node->writer;
+    if (old != NULL)
+      detach_draft_locked (node);
+    node->writer = NULL;
+    if (old != NULL && st != NULL && !node->disturbed && node->fds == NULL
+        && !g_hash_table_contains (node->table->by_key, &node->place))
+      {
+        node->version = *st;
+        node->opened = node->retired = node->private = node->taken_over = FALSE;
+        g_atomic_int_set (&node->kind, TTL_NODE_VALUE);
+        g_hash_table_insert (node->table->by_key, &node->place, node);
+      }
+  }
+  if (old != NULL)
+    ttl_writer_unref (old);
+}
+
+void
+ttl_node_disturb (TtlNode *node)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  node->disturbed = TRUE;
 }
 
 static GPtrArray *
@@ -542,6 +648,26 @@ is_of (const Intent *intent, TtlBucket *bucket, const char *backing, gint64 now_
          && strcmp (intent->backing, backing) == 0 && !is_old (NULL, (gpointer)intent, &now_us);
 }
 
+/* NULL when there are too many. */
+static Intent *
+intend_locked (TtlNodes *self, TtlNode *node, pid_t tid, gboolean to_write, gint64 now_us)
+{
+  Intent *intent;
+
+  if (g_hash_table_size (self->intents) >= INTENTS_MAX)
+    g_hash_table_foreach_remove (self->intents, is_old, &now_us);
+  if (g_hash_table_size (self->intents) >= INTENTS_MAX)
+    return NULL;
+  intent = g_new0 (Intent, 1);
+  intent->bucket_id = ttl_bucket_id (node->bucket);
+  intent->backing = g_strdup (node->backing);
+  intent->node_id = node->id;
+  intent->to_write = to_write;
+  intent->since_us = now_us;
+  g_hash_table_replace (self->intents, GINT_TO_POINTER (tid), intent);
+  return intent;
+}
+
 gboolean
 ttl_nodes_intend (TtlNodes *self, TtlNode *node, pid_t tid, gboolean to_write)
 {
@@ -551,19 +677,31 @@ ttl_nodes_intend (TtlNodes *self, TtlNode *node, pid_t tid, gboolean to_write)
 
   if (tid <= 0)
     return TRUE;
-  if (is_of (intent, node->bucket, node->backing, now_us) && intent->to_write == to_write)
+  if (is_of (intent, node->bucket, node->backing, now_us) && intent->to_write == to_write
+      && intent->node_id == node->id)
     return FALSE;
-  if (g_hash_table_size (self->intents) >= INTENTS_MAX)
-    g_hash_table_foreach_remove (self->intents, is_old, &now_us);
-  if (g_hash_table_size (self->intents) >= INTENTS_MAX)
-    return FALSE;
-  intent = g_new0 (Intent, 1);
-  intent->bucket_id = ttl_bucket_id (node->bucket);
-  intent->backing = g_strdup (node->backing);
-  intent->to_write = to_write;
-  intent->since_us = now_us;
-  g_hash_table_replace (self->intents, GINT_TO_POINTER (tid), intent);
-  return TRUE;
+  return intend_locked (self, node, tid, to_write, now_us) != NULL;
+}
+
+void
+ttl_nodes_sent_back (TtlNodes *self, TtlNode *node, pid_t tid)
+{
+  gint64 now_us = g_get_monotonic_time ();
+  TTL_LOCKED (&self->lock);
+
+  if (tid > 0)
+    (void)intend_locked (self, node, tid, FALSE, now_us);
+}
+
+gboolean
+ttl_nodes_was_sent_back (TtlNodes *self, TtlBucket *bucket, const char *backing, pid_t tid)
+{
+  gint64 now_us = g_get_monotonic_time ();
+  TTL_LOCKED (&self->lock);
+  Intent *intent = tid > 0 ? g_hash_table_lookup (self->intents, GINT_TO_POINTER (tid)) : NULL;
+
+  return is_of (intent, bucket, backing, now_us) && !intent->to_write
+         && intent->since_us + SPENT_US > now_us;
 }
 
 /* The kernel looks a name up twice on this way, so the second time the same node is the answer. */
@@ -585,13 +723,64 @@ ttl_nodes_redeem (TtlNodes *self, TtlBucket *bucket, const char *backing, pid_t 
 }
 
 gboolean
+ttl_node_refuse_once (TtlNode *node)
+{
+  gint64 now_us = g_get_monotonic_time ();
+  TTL_LOCKED (&node->table->lock);
+
+  if (node->private || node->refused_us + JUST_US > now_us)
+    return FALSE;
+  node->refused_us = now_us;
+  return TRUE;
+}
+
+gboolean
+ttl_node_is_private (TtlNode *node)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  return node->private;
+}
+
+gboolean
 ttl_node_convert (TtlNode *node)
 {
   TTL_LOCKED (&node->table->lock);
 
-  if (node->fds != NULL || node->kind != TTL_NODE_VALUE || !node->retired)
+  if (node->fds != NULL || node->kind != TTL_NODE_VALUE || !node->private)
     return FALSE;
   g_atomic_int_set (&node->kind, TTL_NODE_DRAFT);
+  return TRUE;
+}
+
+static gboolean
+may_be_taken_over_locked (const TtlNode *node)
+{
+  return node->kind == TTL_NODE_VALUE && !node->retired && node->fds == NULL;
+}
+
+gboolean
+ttl_node_may_be_taken_over (TtlNode *node)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  return may_be_taken_over_locked (node);
+}
+
+gboolean
+ttl_node_take_over (TtlNode *node, TtlWriter *writer, TtlRecall *recall_out)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  *recall_out = (TtlRecall){ 0 };
+  if (!may_be_taken_over_locked (node))
+    return FALSE;
+  recall_attrs_locked (node, recall_out);
+  g_hash_table_remove (node->table->by_key, &node->place);
+  g_atomic_int_set (&node->kind, TTL_NODE_DRAFT);
+  node->taken_over = TRUE;
+  node->writer = ttl_writer_ref (writer);
+  attach_draft_locked (node);
   return TRUE;
 }
 
@@ -717,6 +906,245 @@ ttl_nodes_removed (TtlNodes *self, TtlBucket *bucket, const char *backing)
 
   if (node != NULL)
     detach_locked (node);
+}
+
+/* ---- promises ---- */
+
+static gboolean
+has_unpublished_locked (TtlNodes *self, const Place *place)
+{
+  GPtrArray *drafts = g_hash_table_lookup (self->drafts, place);
+
+  for (guint i = 0; drafts != NULL && i < drafts->len; i++)
+    if (ttl_draft_is_dirty (((TtlNode *)g_ptr_array_index (drafts, i))->writer->draft))
+      return TRUE;
+  return FALSE;
+}
+
+gboolean
+ttl_nodes_has_unpublished (TtlNodes *self, TtlBucket *bucket, const char *backing)
+{
+  const Place place = { ttl_bucket_id (bucket), backing };
+  TTL_LOCKED (&self->lock);
+
+  return has_unpublished_locked (self, &place);
+}
+
+void
+ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing, TtlRecall *recall_out)
+{
+  const Place place = { ttl_bucket_id (bucket), backing };
+  TTL_LOCKED (&self->lock);
+  TtlNode *value = g_hash_table_lookup (self->by_key, &place);
+
+  *recall_out = (TtlRecall){ 0 };
+  if (value != NULL)
+    recall_attrs_locked (value, recall_out);
+}
+
+gboolean
+ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
+                  const struct stat *st, gint64 for_us, gboolean entry)
+{
+  TTL_LOCKED (&node->table->lock);
+  gint64 until_us = g_get_monotonic_time () + for_us;
+  gboolean unchanged;
+
+  if (node->kind == TTL_NODE_BUCKET)
+    unchanged = ttl_promises_is_unchanged (promises, node->place.bucket_id, "", stamp);
+  else
+    unchanged
+        = node->kind == TTL_NODE_VALUE && !node->retired && is_same_version (&node->version, st)
+          && st->st_nlink == 1 /* what happens to another name of it would show here */
+          && !has_unpublished_locked (node->table, &node->place)
+          && ttl_promises_is_unchanged (promises, node->place.bucket_id, node->backing, stamp);
+  if (!unchanged || for_us <= 0 || !ttl_promises_may_be_made (promises))
+    return FALSE;
+  node->seen = *st;
+  node->promised++;
+  node->attrs_until_us = MAX (node->attrs_until_us, until_us);
+  if (entry)
+    node->entry_until_us = MAX (node->entry_until_us, until_us);
+  return TRUE;
+}
+
+void
+ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  node->seen = *st;
+  node->promised++;
+  node->attrs_until_us = g_get_monotonic_time () + for_us;
+}
+
+gboolean
+ttl_node_is_misled (TtlNode *node)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  return is_misled_locked (node);
+}
+
+gboolean
+ttl_node_is_remembered (TtlNode *node)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  return node->entry_until_us > g_get_monotonic_time ();
+}
+
+gboolean
+ttl_node_is_same_stat (const struct stat *a, const struct stat *b)
+{
+  return is_same_content (a, b) && a->st_mode == b->st_mode && a->st_nlink == b->st_nlink
+         && a->st_uid == b->st_uid && a->st_gid == b->st_gid;
+}
+
+void
+ttl_nodes_recalled (TtlNodes *self, const TtlRecall *recall)
+{
+  TTL_LOCKED (&self->lock);
+  TtlNode *node;
+
+  for (guint i = 0; i < recall->n_attrs; i++)
+    {
+      node = g_hash_table_lookup (self->by_id, &recall->attrs[i].id);
+      if (node != NULL && node->promised == recall->attrs[i].promised)
+        node->attrs_until_us = 0;
+    }
+  node = recall->entry_of != 0 ? g_hash_table_lookup (self->by_id, &recall->entry_of) : NULL;
+  if (node != NULL && node->promised == recall->promised)
+    node->entry_until_us = 0;
+  node = recall->over != 0 ? g_hash_table_lookup (self->by_id, &recall->over) : NULL;
+  if (node != NULL && node->kind == TTL_NODE_VALUE && !node->retired)
+    detach_locked (node);
+}
+
+/* Of a version that has been replaced the attributes need not be taken back from who reads it. */
+static void
+value_changed_locked (TtlNode *node, const struct stat *st, const TtlNode *told, gint64 until_us,
+                      TtlRecall *recall)
+{
+  const gboolean is_over = st == NULL || !is_same_version (&node->version, st);
+
+  if (node->fds != NULL)
+    recall_entry_locked (node, is_over ? 0 : until_us, recall);
+  if (node != told && (node->fds == NULL || !is_over))
+    recall_attrs_locked (node, recall);
+  if (is_over)
+    recall->over = node->id;
+}
+
+/* Paths may lead to the draft's node for as long as it shows to its process what everybody sees. The watcher may tell of a
+ * publication before its author does. */
+static void
+draft_changed_locked (TtlNode *node, const TtlDraft *by, const struct stat *st, TtlRecall *recall)
+{
+  if (by != NULL && node->writer->draft == by)
+    {
+      node->version = node->seen = *st;
+      recall_attrs_locked (node, recall);
+    }
+  if (st == NULL
+      || (node->version.st_ino != st->st_ino && !ttl_draft_put (node->writer->draft, st->st_ino)))
+    recall_entry_locked (node, 0, recall);
+}
+
+void
+ttl_nodes_changed (TtlNodes *self, TtlBucket *bucket, const char *backing, const TtlDraft *by,
+                   const struct stat *st, const TtlNode *told, gint64 until_us,
+                   TtlRecall *recall_out)
+{
+  const Place place = { ttl_bucket_id (bucket), backing };
+  TTL_LOCKED (&self->lock);
+  TtlNode *value = g_hash_table_lookup (self->by_key, &place);
+  GPtrArray *drafts = g_hash_table_lookup (self->drafts, &place);
+
+  *recall_out = (TtlRecall){ 0 };
+  if (value != NULL)
+    value_changed_locked (value, st, told, until_us, recall_out);
+  for (guint i = 0; drafts != NULL && i < drafts->len; i++)
+    draft_changed_locked (g_ptr_array_index (drafts, i), by, st, recall_out);
+}
+
+gboolean
+ttl_nodes_is_promised (TtlNodes *self, TtlBucket *bucket, const char *backing,
+                       struct stat *told_out)
+{
+  const Place place = { ttl_bucket_id (bucket), backing };
+  gint64 now_us = g_get_monotonic_time ();
+  TTL_LOCKED (&self->lock);
+  TtlNode *value = g_hash_table_lookup (self->by_key, &place);
+  GPtrArray *drafts = g_hash_table_lookup (self->drafts, &place);
+
+  told_out->st_ino = 0;
+  gboolean promised;
+
+  promised = value != NULL && MAX (value->entry_until_us, value->attrs_until_us) > now_us;
+  if (value != NULL)
+    *told_out = value->seen;
+  for (guint i = 0; drafts != NULL && i < drafts->len; i++)
+    promised |= ((TtlNode *)g_ptr_array_index (drafts, i))->entry_until_us > now_us;
+  return promised;
+}
+
+void
+ttl_nodes_bucket_changed (TtlNodes *self, TtlBucket *bucket, TtlRecall *recall_out)
+{
+  guint64 id = ttl_bucket_id (bucket);
+  TTL_LOCKED (&self->lock);
+  TtlNode *node = g_hash_table_lookup (self->by_bucket, &id);
+
+  *recall_out = (TtlRecall){ 0 };
+  if (node != NULL)
+    recall_attrs_locked (node, recall_out);
+}
+
+GArray *
+ttl_nodes_dup_promised_buckets (TtlNodes *self)
+{
+  GArray *ids = g_array_new (FALSE, FALSE, sizeof (guint64));
+  gint64 now_us = g_get_monotonic_time ();
+  TTL_LOCKED (&self->lock);
+  GHashTableIter iter;
+  gpointer node;
+
+  g_hash_table_iter_init (&iter, self->by_bucket);
+  while (g_hash_table_iter_next (&iter, NULL, &node))
+    if (((TtlNode *)node)->attrs_until_us > now_us)
+      g_array_append_val (ids, ((TtlNode *)node)->id);
+  return ids;
+}
+
+gboolean
+ttl_nodes_is_bucket_promised (TtlNodes *self, TtlBucket *bucket)
+{
+  TtlRecall recall;
+
+  ttl_nodes_bucket_changed (self, bucket, &recall);
+  return recall.n_attrs != 0;
+}
+
+gboolean
+ttl_nodes_knows_version (TtlNodes *self, TtlBucket *bucket, const char *backing,
+                         const struct stat *st)
+{
+  const Place place = { ttl_bucket_id (bucket), backing };
+  TTL_LOCKED (&self->lock);
+  TtlNode *value = g_hash_table_lookup (self->by_key, &place);
+  GPtrArray *drafts = g_hash_table_lookup (self->drafts, &place);
+
+  if (value != NULL && is_same_version (&value->version, st))
+    return TRUE;
+  for (guint i = 0; drafts != NULL && i < drafts->len; i++)
+    {
+      TtlNode *node = g_ptr_array_index (drafts, i);
+
+      if (node->version.st_ino == st->st_ino || ttl_draft_put (node->writer->draft, st->st_ino))
+        return TRUE;
+    }
+  return FALSE;
 }
 
 guint64

@@ -2,17 +2,23 @@
  *
  * Three kinds:
  *   bucket  a directory; one node for as long as the kernel knows it
- *   value   one published version of a key. Readers open it, and the kernel may cache its pages: a node whose version
- *           has been replaced while somebody reads it is *retired*: the key gets another node, and the readers
- *           keep theirs with its pages. Without readers it is bound to the new version instead.
+ *   value   one published version of a key. Readers open it, and the kernel may cache its pages and its size: when the
+ *           version is replaced the node is *retired*, the key gets another one, and the readers keep theirs. (What the
+ *           kernel is told of a size it may drop, when it has been told meanwhile that it is another: a node that stood for
+ *           one version after the other would be read by the size of the wrong one.)
  *   draft   the private inode of one writer (writer.h). Nobody else's path lookup ends at it, so its size, times and
  *           pages are the writer's alone, by fstat() and mmap() too.
  *
  * An id is  generation << 48 | sequence : it is never given twice, and one of an earlier daemon is known as such.
  *
- * A draft node comes to be in one of two ways. CREATE makes one and replies with it. An OPEN for writing of a *value* node
- * is answered ESTALE; the kernel then looks the path up again, once, and that LOOKUP by the same thread is
+ * A draft node comes to be in one of three ways. CREATE makes one and replies with it. An OPEN for writing of a value
+ * node that nobody reads makes that the writer's, and the key gets another one when it is looked up next. Where it is read, the
+ * OPEN is answered ESTALE; the kernel then looks the path up again, once, and that LOOKUP by the same thread is
  * answered with a fresh draft node, which the second OPEN opens. The note that makes the two meet is an *intent*.
+ * After the last close, a draft node becomes the key's value node if the key has no other.
+ *
+ * The kernel may still believe that a path leads to a node that is another's by now: the writer's, or nobody's. It is then
+ * *misled*; what it asks of the node is answered ESTALE, and it looks the path up (promise.h).
  *
  * A caller of a pid namespace that we cannot see is nobody to us, and between two of its requests nothing can be kept for
  * it. Each of its LOOKUPs is therefore answered with a value node of its own, which an OPEN for writing makes a draft.
@@ -21,6 +27,7 @@
  * up more often than it forgot it, or while it is pinned. One mutex (order 2), never held over a system call. */
 #pragma once
 
+#include "promise.h"
 #include "store.h"
 #include "writer.h"
 
@@ -33,6 +40,22 @@ typedef enum
   TTL_NODE_VALUE,
   TTL_NODE_DRAFT,
 } TtlNodeKind;
+
+/* What has been promised to the kernel and does not hold any more. What is in it counts as promised until
+ * ttl_nodes_recalled(): of two who change a key neither may count on the other to have told the kernel already. */
+typedef struct
+{
+  struct
+  {
+    guint64 id;
+    guint promised; /* how often it had been when this was written */
+  } attrs[2];       /* the nodes whose attributes are others now */
+  guint n_attrs;
+  gboolean entries;  /* all of them */
+  guint64 entry_of;  /* the node because of which; 0: no one */
+  guint promised;    /* as above */
+  guint64 over;      /* the value node that is to be retired then, 0: none */
+} TtlRecall;
 
 TtlNodes *ttl_nodes_new (TtlBucket *root, guint16 generation);
 void ttl_nodes_free (TtlNodes *self);
@@ -51,8 +74,9 @@ TtlBucket *ttl_node_dup_place (TtlNode *node, TtlName backing_out);
  * fails, ttl_nodes_forget() it. */
 TtlNode *ttl_nodes_ensure_bucket (TtlNodes *self, TtlBucket *bucket);
 TtlNode *ttl_nodes_ensure_value (TtlNodes *self, TtlBucket *bucket, const char *backing,
-                                 const struct stat *st);
-/* A value node that no other LOOKUP ends at. */
+                                 const struct stat *st, TtlRecall *recall_out);
+/* NULL: another version is promised; do *@recall_out first, and ask again. */
+/* A value node that no other LOOKUP ends at. An OPEN for writing may make it a draft node, so it has an origin like one. */
 TtlNode *ttl_nodes_add_private (TtlNodes *self, TtlBucket *bucket, const char *backing,
                                 const struct stat *st);
 TtlNode *ttl_nodes_add_draft (TtlNodes *self, TtlBucket *bucket, const char *backing);
@@ -68,13 +92,18 @@ typedef enum
 } TtlOpenVerdict;
 
 /* The version @st has been opened through @node with descriptor @fd; unless OTHER, call close_value() at the end. */
-TtlOpenVerdict ttl_node_open_value (TtlNode *node, const struct stat *st, int fd);
+/* @until_us: how long the version's entry may be promised, monotonic. *@recall_out: what has to be taken back before the
+ * reply. */
+TtlOpenVerdict ttl_node_open_value (TtlNode *node, const struct stat *st, int fd, gint64 until_us,
+                                    TtlRecall *recall_out);
+/* OTHER, and nevertheless opened: the kernel does not look again. As above. */
+void ttl_node_open_other (TtlNode *node, int fd, TtlRecall *recall_out);
 void ttl_node_close_value (TtlNode *node, int fd);
-/* Whether the version @st, which was found under its name, is the one that the node stands for. It is made to be where
- * nobody reads an older one. */
-gboolean ttl_node_bind (TtlNode *node, const struct stat *st);
-/* What the last lookup that ended at the node told of it. */
+/* Whether the version @st, which was found under its name, is the one that the node stands for. */
+gboolean ttl_node_is_of (TtlNode *node, const struct stat *st);
+/* What was told of it last. */
 void ttl_node_get_seen (TtlNode *node, struct stat *st_out);
+void ttl_node_set_seen (TtlNode *node, const struct stat *st);
 /* A duplicate of a descriptor that a reader of the node's version has open, or -1. */
 int ttl_node_dup_fd (TtlNode *node);
 
@@ -82,8 +111,12 @@ int ttl_node_dup_fd (TtlNode *node);
 
 /* The writer, a new reference; NULL while the node waits for its OPEN or after the last close. */
 TtlWriter *ttl_node_dup_writer (TtlNode *node);
-void ttl_node_set_writer (TtlNode *node,
-                          TtlWriter *writer); /* NULL: the last description was closed */
+void ttl_node_set_writer (TtlNode *node, TtlWriter *writer);
+/* The last description was closed. @st: of the version that it published or opened and that the kernel knows the size of, so that
+ * the node may become the key's value node; NULL: none. */
+void ttl_node_writer_gone (TtlNode *node, const struct stat *st);
+/* The kernel was told another size than the draft's. */
+void ttl_node_disturb (TtlNode *node);
 /* The draft node of (bucket, backing) with something unpublished that thread @tid's process writes: pinned and
  * with one lookup more; NULL when there is none. */
 TtlNode *ttl_nodes_find_own_draft (TtlNodes *self, TtlBucket *bucket, const char *backing,
@@ -93,12 +126,27 @@ GPtrArray *ttl_nodes_dup_writers (TtlNodes *self, TtlBucket *bucket, const char 
 
 /* ---- intents ---- */
 
-/* Thread @tid is about to be answered ESTALE, so that it looks up again what @node stands for. FALSE when it was
- * answered so a moment ago for the same key and purpose: a second ESTALE would reach the user, so it must be served as
+/* Thread @tid is about to be answered ESTALE, so that it looks up again what @node stands for; for reading, that LOOKUP is to
+ * tell it of a private node. FALSE when it was answered so a moment ago for the same key and purpose and has come here again
+ * (a path leads elsewhere, /dev/fd/N does not): a second ESTALE would reach the user, so it must be served as
  * it is. (For another purpose it is another open: the first ended at a LOOKUP that found nothing, which we are not told.) */
 gboolean ttl_nodes_intend (TtlNodes *self, TtlNode *node, pid_t tid, gboolean to_write);
+/* For callers of whom nothing can be remembered: TRUE where the node is not theirs alone, but not twice within a moment. */
+gboolean ttl_node_refuse_once (TtlNode *node);
+/* The same when it has asked for the node's attributes: on its way to an OPEN maybe, which may not be answered so once more. */
+void ttl_nodes_sent_back (TtlNodes *self, TtlNode *node, pid_t tid);
+/* Whether it is to be told of a private node, which will do for every question and every kind of OPEN. (Who comes to another
+ * node has not been sent back on this way.) */
+gboolean ttl_nodes_was_sent_back (TtlNodes *self, TtlBucket *bucket, const char *backing,
+                                  pid_t tid);
+gboolean ttl_node_is_private (TtlNode *node); /* it came from add_private() */
 /* Makes a value node that nobody reads, and that no other caller was told of, a draft node. */
 gboolean ttl_node_convert (TtlNode *node);
+/* Makes the key's value node that nobody reads @writer's draft node. FALSE when it is not, or is read. *@recall_out: its
+ * attributes, which others must not see change, if they are promised. */
+gboolean ttl_node_take_over (TtlNode *node, TtlWriter *writer, TtlRecall *recall_out);
+/* Whether ttl_node_take_over() might do. */
+gboolean ttl_node_may_be_taken_over (TtlNode *node);
 /* The draft node that thread @tid's intent to write (bucket, backing) entitles it to: pinned and with one lookup more;
  * NULL without such an intent. */
 TtlNode *ttl_nodes_redeem (TtlNodes *self, TtlBucket *bucket, const char *backing, pid_t tid);
@@ -116,6 +164,45 @@ void ttl_nodes_fulfil (TtlNodes *self, pid_t tid);
 void ttl_nodes_moved (TtlNodes *self, TtlBucket *from, const char *from_backing, TtlBucket *to,
                       const char *to_backing, gboolean exchange);
 void ttl_nodes_removed (TtlNodes *self, TtlBucket *bucket, const char *backing);
+
+/* ---- promises (promise.h) ---- */
+
+/* Promises of what was seen after @stamp was taken: the attributes @st of @node and, with @entry, its name, for @for_us from
+ * now. FALSE: nothing may be promised, since it has changed, or the node is not what paths lead to. */
+gboolean ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
+                           const struct stat *st, gint64 for_us, gboolean entry);
+/* The same of a new draft's attributes, which only its writer asks for. */
+void ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us);
+/* Whether the kernel may use the node for a path that does not lead to it, or to it for its owner only. */
+gboolean ttl_node_is_misled (TtlNode *node);
+/* Whether the kernel may use it for a path without asking. */
+gboolean ttl_node_is_remembered (TtlNode *node);
+/* Of one version, with the same attributes. */
+gboolean ttl_node_is_same_stat (const struct stat *a, const struct stat *b);
+/* What was in @recall has been taken back. */
+void ttl_nodes_recalled (TtlNodes *self, const TtlRecall *recall);
+
+/* What has to be taken back since (bucket, backing) was changed. @by: the draft that was published, or NULL. @st: the
+ * version that stands there now, NULL for none. @told: a node whose attributes are told by the reply, or NULL. @until_us: how
+ * long an entry may be promised now, monotonic. */
+void ttl_nodes_changed (TtlNodes *self, TtlBucket *bucket, const char *backing, const TtlDraft *by,
+                        const struct stat *st, const TtlNode *told, gint64 until_us,
+                        TtlRecall *recall_out);
+/* What has to be taken back since somebody has something unpublished of the key. */
+void ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing,
+                      TtlRecall *recall_out);
+gboolean ttl_nodes_has_unpublished (TtlNodes *self, TtlBucket *bucket, const char *backing);
+/* FALSE when nothing of the key is promised. *@told_out: what was told of its value node last; st_ino 0: nothing. */
+gboolean ttl_nodes_is_promised (TtlNodes *self, TtlBucket *bucket, const char *backing,
+                                struct stat *told_out);
+/* The bucket's own attributes, if they are promised. */
+void ttl_nodes_bucket_changed (TtlNodes *self, TtlBucket *bucket, TtlRecall *recall_out);
+gboolean ttl_nodes_is_bucket_promised (TtlNodes *self, TtlBucket *bucket);
+/* Whether the version @st of the key is one that was told, or put, here. */
+gboolean ttl_nodes_knows_version (TtlNodes *self, TtlBucket *bucket, const char *backing,
+                                  const struct stat *st);
+/* The ids of all bucket nodes whose attributes are promised, as an array of guint64. */
+GArray *ttl_nodes_dup_promised_buckets (TtlNodes *self);
 
 /* ---- nodes that are over ---- */
 

@@ -17,13 +17,14 @@ op_getattr (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi G_GNUC_UNU
   TtlFs *fs = ttl_fs_of (req);
   g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
   struct stat st;
+  double timeout;
   int res;
 
   if (node == NULL)
     return;
-  res = ttl_fs_stat (fs, node, ttl_store_now (fs->store), &st);
+  res = ttl_fs_stat (fs, node, ttl_fs_caller (req), ttl_store_now (fs->store), &st, &timeout);
   ttl_debug ("GETATTR %lu -> %d", ino, res);
-  ttl_reply_attr (req, res, &st);
+  ttl_reply_attr (req, res, &st, timeout);
 }
 
 static gint64
@@ -102,13 +103,18 @@ set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, const TtlAttrs *a
 
   if (set_size)
     res = truncate_key (fs, bucket, backing, owner, size, now_ns);
-  else if (res < 0 || !ttl_node_bind (node, &entry.st))
+  else if (res < 0 || !ttl_node_is_of (node, &entry.st))
     fd = ttl_node_dup_fd (node);
   if (fd >= 0)
-    return ttl_store_set_attrs_of_open (fs->store, bucket, backing, fd, attrs, now_ns);
-  return res == 0 && is_anything_set (attrs)
-             ? ttl_store_set_attrs (fs->store, bucket, backing, attrs, now_ns)
-             : res;
+    {
+      res = ttl_store_set_attrs_of_open (fs->store, bucket, backing, fd, attrs, now_ns);
+      ttl_fs_lease_changed (fs, bucket, backing, NULL, now_ns);
+      return res;
+    }
+  if (res == 0 && is_anything_set (attrs))
+    res = ttl_store_set_attrs (fs->store, bucket, backing, attrs, now_ns);
+  ttl_fs_lease_changed (fs, bucket, backing, node, now_ns);
+  return res;
 }
 
 static int
@@ -121,12 +127,44 @@ setattr (TtlFs *fs, TtlNode *node, TtlWriter *writer, const TtlOwner *owner,
 
   if (ttl_node_kind (node) == TTL_NODE_BUCKET)
     {
+      int res;
+
       bucket = ttl_node_dup_place (node, NULL);
-      return ttl_store_set_attrs (fs->store, bucket, NULL, &attrs, now_ns);
+      res = ttl_store_set_attrs (fs->store, bucket, NULL, &attrs, now_ns);
+      ttl_fs_bucket_changed (fs, bucket, FALSE);
+      return res;
     }
   if (writer != NULL)
-    return set_on_draft (writer, &attrs, set_size, attr->st_size, now_ns);
+    {
+      TtlName backing;
+      int res = set_on_draft (writer, &attrs, set_size, attr->st_size, now_ns);
+
+      bucket = ttl_node_dup_place (node, backing);
+      ttl_fs_lease_changed (fs, bucket, backing, node,
+                            now_ns); /* if there was nothing unpublished */
+      return res;
+    }
   return set_on_value (fs, node, owner, &attrs, set_size, attr->st_size, now_ns);
+}
+
+/* It has been done, and must not be done again: where the node is another version's by now, what has the name will do. */
+static int
+stat_once_set (TtlFs *fs, TtlNode *node, pid_t tid, gint64 now_ns, struct stat *st_out,
+               double *timeout_out)
+{
+  TtlName backing;
+  g_autoptr (TtlBucket) bucket = NULL;
+  TtlEntry entry;
+  int res = ttl_fs_stat (fs, node, tid, now_ns, st_out, timeout_out);
+
+  if (res != -ESTALE || ttl_node_kind (node) == TTL_NODE_BUCKET)
+    return res;
+  bucket = ttl_node_dup_place (node, backing);
+  if (ttl_store_stat (fs->store, bucket, backing, now_ns, &entry) == 0)
+    *st_out = entry.st;
+  else
+    ttl_node_get_seen (node, st_out);
+  return 0;
 }
 
 void
@@ -136,24 +174,36 @@ op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
   TtlFs *fs = ttl_fs_of (req);
   const TtlOwner owner = ttl_fs_owner (req, 0);
   g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
+  const pid_t tid = ttl_fs_caller (req);
   g_autoptr (TtlWriter) writer = NULL;
   const gint64 now_ns = ttl_store_now (fs->store);
+  double timeout = 0;
   struct stat st;
   int res;
 
   if (node == NULL)
     return;
-  writer = ttl_node_dup_writer (node);
+  if (fi == NULL)
+    writer = ttl_fs_dup_writer (node, tid);
+  else
+    writer = ttl_node_dup_writer (node);
   if (writer == NULL && fi != NULL && fi->fh != 0)
     {
       TtlHandle *handle = ttl_fs_handle (fi);
       writer = handle->writer != NULL ? ttl_writer_ref (handle->writer) : NULL;
     }
-  res = setattr (fs, node, writer, &owner, attr, to_set, now_ns);
+  if (writer == NULL && fi == NULL && ttl_node_kind (node) == TTL_NODE_VALUE
+      && ttl_node_is_misled (node))
+    {
+      ttl_nodes_sent_back (fs->nodes, node, tid);
+      res = -ESTALE;
+    }
+  else
+    res = setattr (fs, node, writer, &owner, attr, to_set, now_ns);
   if (res == 0)
-    res = ttl_fs_stat (fs, node, now_ns, &st);
+    res = stat_once_set (fs, node, tid, now_ns, &st, &timeout);
   ttl_debug ("SETATTR %lu %#x -> %d", ino, to_set, res);
-  ttl_reply_attr (req, res, &st);
+  ttl_reply_attr (req, res, &st, timeout);
 }
 
 void
@@ -196,8 +246,8 @@ find_place (fuse_req_t req, fuse_ino_t ino, Place *place)
 
   if (node == NULL)
     return FALSE;
+  place->writer = ttl_fs_dup_writer (node, ttl_fs_caller (req));
   place->store = ttl_fs_of (req)->store;
-  place->writer = ttl_node_dup_writer (node);
   place->bucket = ttl_node_dup_place (node, place->name);
   place->backing = ttl_node_kind (node) == TTL_NODE_BUCKET ? NULL : place->name;
   return TRUE;
@@ -286,6 +336,19 @@ op_listxattr (fuse_req_t req, fuse_ino_t ino, size_t size)
     ttl_reply_xattr (req, list_xattr (&place, names, size), names, size);
 }
 
+/* It may have been a TTL: then leases end otherwise. */
+static void
+tell_changed (TtlFs *fs, const Place *place)
+{
+  if (place->backing != NULL)
+    {
+      ttl_fs_lease_changed (fs, place->bucket, place->backing, NULL, ttl_store_now (place->store));
+      return;
+    }
+  ttl_fs_bucket_changed (fs, place->bucket, FALSE);
+  ttl_promises_recall_entries (fs->promises);
+}
+
 static int
 set_xattr (const Place *place, const char *name, const char *value, size_t size, int flags)
 {
@@ -304,11 +367,14 @@ op_setxattr (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value
              int flags)
 {
   g_auto (Place) place = { 0 };
+  int res;
 
   if (!find_place (req, ino, &place))
     return;
   find_conditional_writer (req, &place, name);
-  ttl_reply (req, set_xattr (&place, name, value, size, flags));
+  res = set_xattr (&place, name, value, size, flags);
+  tell_changed (ttl_fs_of (req), &place);
+  ttl_reply (req, res);
 }
 
 static int
@@ -327,9 +393,12 @@ void
 op_removexattr (fuse_req_t req, fuse_ino_t ino, const char *name)
 {
   g_auto (Place) place = { 0 };
+  int res;
 
   if (!find_place (req, ino, &place))
     return;
   find_conditional_writer (req, &place, name);
-  ttl_reply (req, remove_xattr (&place, name));
+  res = remove_xattr (&place, name);
+  tell_changed (ttl_fs_of (req), &place);
+  ttl_reply (req, res);
 }

@@ -40,6 +40,17 @@ op_forget_multi (fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
   fuse_reply_none (req);
 }
 
+/* The kernel learns by the reply that something stands under @name. */
+static void
+told_name (TtlFs *fs, TtlBucket *bucket, const char *name)
+{
+  TtlName backing;
+
+  if (ttl_fs_backing (fs, bucket, name, backing) == 0)
+    ttl_fs_told_name (fs, bucket, name, backing);
+  ttl_fs_bucket_changed (fs, bucket, FALSE);
+}
+
 void
 op_mkdir (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
@@ -54,7 +65,10 @@ op_mkdir (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
     return;
   res = ttl_store_mkdir (fs->store, bucket, name, &owner, ttl_store_now (fs->store), &made);
   if (res == 0)
-    ttl_fs_tell_bucket (fs, made, mode, &entry);
+    {
+      ttl_fs_tell_bucket (fs, made, mode, &entry);
+      told_name (fs, bucket, name);
+    }
   ttl_reply_entry (req, res, &entry);
 }
 
@@ -64,8 +78,13 @@ op_rmdir (fuse_req_t req, fuse_ino_t parent, const char *name)
   TtlFs *fs = ttl_fs_of (req);
   g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
 
-  if (bucket != NULL)
-    ttl_reply (req, ttl_store_rmdir (fs->store, bucket, name, ttl_store_now (fs->store)));
+  int res;
+
+  if (bucket == NULL)
+    return;
+  res = ttl_store_rmdir (fs->store, bucket, name, ttl_store_now (fs->store));
+  ttl_fs_bucket_changed (fs, bucket, FALSE);
+  ttl_reply (req, res);
 }
 
 void
@@ -192,11 +211,24 @@ op_unlink (fuse_req_t req, fuse_ino_t parent, const char *name)
     {
       had_draft = orphan_own_drafts (fs, bucket, backing, ttl_fs_caller (req));
       res = ttl_store_delete (fs->store, bucket, backing, now_ns);
-      ttl_nodes_removed (fs->nodes, bucket, backing);
+      ttl_fs_key_gone (fs, bucket, backing);
+      ttl_fs_name_gone (fs, bucket, name, backing);
+      ttl_fs_bucket_changed (fs, bucket, FALSE);
       if (res == -ENOENT && had_draft)
         res = 0;
     }
   ttl_reply (req, res);
+}
+
+/* The kernel has moved what it knew of the old name to the new one. */
+static void
+tell_moved (TtlFs *fs, TtlBucket *from, const char *name, const char *from_backing, TtlBucket *to,
+            const char *newname, const char *to_backing, gint64 now_ns)
+{
+  ttl_fs_name_gone (fs, from, name, from_backing);
+  ttl_fs_told_name (fs, to, newname, to_backing);
+  ttl_fs_lease_changed (fs, from, from_backing, NULL, now_ns);
+  ttl_fs_lease_changed (fs, to, to_backing, NULL, now_ns);
 }
 
 static int
@@ -223,11 +255,23 @@ do_rename (TtlFs *fs, TtlBucket *from, const char *name, TtlBucket *to, const ch
     res = publish_own_drafts (fs, to, b, tid, now_ns);
   if (res == 0)
     res = ttl_store_rename (fs->store, from, name, to, newname, flags, now_ns);
-  if (res < 0 || !is_key || (from == to && strcmp (a, b) == 0))
+  if (res < 0)
     return res;
+  ttl_fs_bucket_changed (fs, from, FALSE);
+  ttl_fs_bucket_changed (fs, to, FALSE);
+  if (!is_key)
+    {
+      told_name (fs, to, newname);
+      ttl_promises_recall_entries (fs->promises); /* leases below it may be others now */
+    }
+  if (!is_key || (from == to && strcmp (a, b) == 0))
+    return 0;
   if (!(flags & RENAME_EXCHANGE))
     move_drafts (fs, from, a, to, b);
+  if (!(flags & RENAME_EXCHANGE))
+    ttl_fs_key_gone (fs, to, b);
   ttl_nodes_moved (fs->nodes, from, a, to, b, (flags & RENAME_EXCHANGE) != 0);
+  tell_moved (fs, from, name, a, to, newname, b, now_ns);
   return 0;
 }
 
@@ -266,11 +310,20 @@ op_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newna
   if (res == 0)
     res = ttl_store_link (fs->store, from, backing, to, newname, now_ns, &linked);
   if (res == 0)
-    ttl_fs_tell_key (fs, to, linked.backing, &linked.st, tid, &entry);
+    {
+      ttl_fs_tell_key (fs, to, linked.backing, &linked.st, tid, &entry);
+      ttl_fs_told_name (fs, to, newname, linked.backing);
+      ttl_fs_lease_changed (fs, from, backing, NULL, now_ns); /* it has one link more */
+      ttl_fs_bucket_changed (fs, to, FALSE);
+    }
   ttl_reply_entry (req, res, &entry);
 }
 
 /* ---- listing ---- */
+
+/* So many entries of a listing are told with their attributes, which saves a round trip each to who asks for them. Each
+ * costs the kernel and us a node, whether he does or not: the rest of a larger bucket is names. */
+#define TOLD_MAX 100000
 
 static TtlDirHandle *
 dir_of (const struct fuse_file_info *fi)
@@ -337,9 +390,10 @@ op_fsyncdir (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, int datasync G_GNUC_U
 
 /* Adds one entry to the reply. The bytes it takes; more than @room when it does not fit. */
 static size_t
-add_entry (fuse_req_t req, char *at, size_t room, TtlBucket *bucket, const TtlListItem *item,
-           gboolean plus)
+add_entry (fuse_req_t req, char *at, size_t room, TtlBucket *bucket, TtlDirHandle *handle,
+           gint64 now_ns, gboolean plus)
 {
+  const TtlListItem *item = &handle->pending;
   TtlFs *fs = ttl_fs_of (req);
   struct fuse_entry_param entry = { .attr = item->entry.st };
   gboolean is_dots = strcmp (item->shown, ".") == 0 || strcmp (item->shown, "..") == 0;
@@ -352,13 +406,25 @@ add_entry (fuse_req_t req, char *at, size_t room, TtlBucket *bucket, const TtlLi
   if (fuse_add_direntry_plus (req, NULL, 0, item->shown, NULL, 0) > room)
     return room + 1;
   /* Without a node the kernel takes the name alone, and looks it up when it is asked for. */
-  if (!is_dots && item->entry.kind != TTL_ENTRY_BUCKET)
-    node = ttl_nodes_ensure_value (fs->nodes, bucket, item->entry.backing, &item->entry.st);
-  else if (!is_dots && ttl_bucket_get_child (bucket, item->entry.backing, &child) == 0)
+  if (is_dots || handle->told >= TOLD_MAX)
+    ;
+  else if (item->entry.kind != TTL_ENTRY_BUCKET)
+    node = ttl_fs_ensure_value (fs, bucket, item->entry.backing, &item->entry.st);
+  else if (ttl_bucket_get_child (bucket, item->entry.backing, &child) == 0)
     node = ttl_nodes_ensure_bucket (fs->nodes, child);
   entry.ino = node != NULL ? ttl_node_id (node) : 0;
+  handle->told += node != NULL;
+  if (node != NULL)
+    ttl_fs_promise_listed (fs, node, bucket, item, &handle->stamp, now_ns, &entry);
   size = fuse_add_direntry_plus (req, at, room, item->shown, &entry, item->next_off);
   return size;
+}
+
+static int
+next (TtlFs *fs, TtlDirHandle *handle, gint64 now_ns)
+{
+  handle->stamp = ttl_promises_stamp (fs->promises, 0, "");
+  return ttl_list_next (handle->list, now_ns, &handle->pending);
 }
 
 /* Fills @buffer from where the handle stands. The bytes filled, or -errno when there is an error and nothing else. */
@@ -372,11 +438,11 @@ fill (fuse_req_t req, TtlDirHandle *handle, TtlBucket *bucket, char *buffer, siz
   for (;;)
     {
       size_t step;
-      int res = handle->has_pending ? 1 : ttl_list_next (handle->list, now_ns, &handle->pending);
+      int res = handle->has_pending ? 1 : next (ttl_fs_of (req), handle, now_ns);
 
       if (res <= 0)
         return used > 0 ? (ssize_t)used : res;
-      step = add_entry (req, buffer + used, size - used, bucket, &handle->pending, plus);
+      step = add_entry (req, buffer + used, size - used, bucket, handle, now_ns, plus);
       handle->has_pending = step > size - used;
       if (handle->has_pending)
         return used;
@@ -418,6 +484,8 @@ list (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, TtlDirHandle *hand
         ttl_list_seek (handle->list, off);
         handle->offset = off;
         handle->has_pending = FALSE;
+        if (off == 0)
+          handle->told = 0;
       }
     len = fill (req, handle, bucket, buffer, size, plus);
   }

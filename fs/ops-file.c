@@ -8,6 +8,9 @@
 
 #include <fcntl.h>
 
+/* The kernel asks for the attributes of what it has just created, unless it has them. */
+#define DRAFT_ATTRS_US (1 * G_USEC_PER_SEC)
+
 static TtlLockFile *
 locks_of (TtlFs *fs, TtlNode *node)
 {
@@ -75,6 +78,15 @@ open_origin (TtlFs *fs, TtlNode *node, TtlBucket *bucket, const char *backing, i
   return res;
 }
 
+static void
+begun (TtlFs *fs, TtlNode *node)
+{
+  TtlName backing;
+  g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
+
+  ttl_fs_draft_begun (fs, bucket, backing);
+}
+
 static int
 new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t tid,
             TtlWriter **writer_out)
@@ -92,7 +104,10 @@ new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t ti
   ttl_draft_set_writer (draft, owner->uid);
   *writer_out = ttl_writer_new (draft, tid);
   if (has_origin)
-    ttl_node_set_writer (node, *writer_out);
+    {
+      ttl_node_set_writer (node, *writer_out);
+      begun (fs, node);
+    }
   return 0;
 }
 
@@ -111,32 +126,49 @@ open_version (TtlFs *fs, TtlNode *node, pid_t tid, struct fuse_file_info *fi,
 {
   TtlName backing;
   g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
+  const gint64 now_ns = ttl_store_now (fs->store);
   ttl_autofd fd = -1;
   TtlEntry entry;
+  TtlRecall recall;
   TtlOpenVerdict verdict = TTL_OPEN_OTHER;
-  int res
-      = ttl_store_open_value (fs->store, bucket, backing, ttl_store_now (fs->store), &fd, &entry);
+  int res = ttl_store_open_value (fs->store, bucket, backing, now_ns, &fd, &entry);
 
   if (res < 0 && res != -ENOENT)
     return res;
   if (res == 0 && ttl_node_kind (node) == TTL_NODE_VALUE)
-    verdict = ttl_node_open_value (node, &entry.st, fd);
+    {
+      verdict = ttl_node_open_value (node, &entry.st, fd,
+                                     ttl_fs_promise_until_us (entry.deadline, now_ns), &recall);
+      ttl_fs_recall (fs, &recall);
+    }
   if (verdict == TTL_OPEN_OTHER)
     {
+      const gboolean is_private = ttl_node_is_private (node);
+
       /* Others read an older version through this node, or the name is gone. A path leads elsewhere, /dev/fd/N here
        * again. */
-      if ((tid > 0 || res < 0) && ttl_nodes_intend (fs->nodes, node, tid, FALSE))
+      if (!is_private && (tid > 0 || res < 0) && ttl_nodes_intend (fs->nodes, node, tid, FALSE))
         return -ESTALE;
       if (res < 0)
-        fd = ttl_node_dup_fd (node);
+        fd = is_private ? ttl_node_take_origin_fd (node) : ttl_node_dup_fd (node);
       if (fd < 0)
         return res;
       fi->direct_io = 1;
+      ttl_node_open_other (node, fd, &recall);
+      ttl_fs_recall (fs, &recall);
     }
   fi->keep_cache = verdict == TTL_OPEN_CACHED;
-  *handle_out = ttl_handle_new_reader (node, ttl_steal_fd (&fd), verdict != TTL_OPEN_OTHER,
-                                       locks_of (fs, node));
+  fi->noflush = 1; /* nothing to publish; the locks that came by it go with the RELEASE */
+  *handle_out = ttl_handle_new_reader (node, ttl_steal_fd (&fd), locks_of (fs, node));
   return 0;
+}
+
+static gboolean
+is_writers (TtlNode *node, pid_t tid)
+{
+  g_autoptr (TtlWriter) writer = ttl_fs_dup_writer (node, tid);
+
+  return writer != NULL;
 }
 
 static int
@@ -148,6 +180,9 @@ open_draft_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
   pid_t process = 0;
   int res;
 
+  if (writer == NULL && ttl_node_is_misled (node)
+      && ttl_nodes_intend (fs->nodes, node, tid, to_write))
+    return -ESTALE; /* it was somebody's, who has closed it: the kernel remembers an old path */
   if (writer == NULL && !to_write)
     return open_version (fs, node, tid, fi, handle_out);
   if (writer == NULL)
@@ -155,11 +190,35 @@ open_draft_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
   else if ((to_write || !ttl_writer_is_of (writer, tid, &process))
            && ttl_nodes_intend (fs->nodes, node, tid, to_write))
     res = -ESTALE; /* a path leads to a draft of its own, or to the value */
+  else if (!to_write && !is_writers (node, tid))
+    return open_version (fs, node, tid, fi,
+                         handle_out); /* the node was taken over since the LOOKUP */
   else
     res = join_writer (writer, fi->flags);
   if (res == 0)
     *handle_out = open_writer (fs, node, writer, tid, fi);
   return res;
+}
+
+/* The common case: nobody reads the key just now, so its node becomes the writer's. -ESTALE when somebody does after all. Only
+ * where nothing goes by the page cache, since others may still come to the node by its path, and the size that they are told
+ * is the value's. */
+static int
+take_over (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid, struct fuse_file_info *fi,
+           TtlHandle **handle_out)
+{
+  g_autoptr (TtlWriter) writer = NULL;
+  TtlRecall recall;
+  int res = new_writer (fs, node, fi->flags, owner, tid, &writer);
+
+  if (res < 0)
+    return res;
+  if (!ttl_node_take_over (node, writer, &recall))
+    return -ESTALE;
+  ttl_fs_recall (fs, &recall); /* before a write shows in them */
+  begun (fs, node);
+  *handle_out = open_writer (fs, node, writer, tid, fi);
+  return 0;
 }
 
 static int
@@ -171,10 +230,15 @@ open_value_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
 
   if (!wants_to_write (fi->flags))
     return open_version (fs, node, tid, fi, handle_out);
-  if (tid > 0 && ttl_nodes_intend (fs->nodes, node, tid, TRUE))
-    return -ESTALE; /* and the kernel looks again, and is given a draft node */
-  if (tid <= 0)
-    (void)ttl_node_convert (node);
+  if (tid > 0 && (fi->flags & O_ACCMODE) == O_WRONLY && ttl_node_may_be_taken_over (node))
+    {
+      res = take_over (fs, node, owner, tid, fi, handle_out);
+      if (res != -ESTALE && res != -ENOENT)
+        return res;
+    }
+  if (!ttl_node_convert (node)
+      && (tid > 0 ? ttl_nodes_intend (fs->nodes, node, tid, TRUE) : ttl_node_refuse_once (node)))
+    return -ESTALE; /* and the kernel looks again, and is given a draft node, or one that may become one */
   res = new_writer (fs, node, fi->flags, owner, tid, &writer);
   if (res == 0)
     *handle_out = open_writer (fs, node, writer, tid, fi);
@@ -226,6 +290,8 @@ create (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, p
   TtlNode *node;
   int res = ttl_fs_backing (fs, bucket, name, backing);
 
+  if (res == 0)
+    ttl_fs_told_name (fs, bucket, name, backing); /* before anything is begun; see op_create() */
   if (res == 0 && ttl_store_lookup (fs->store, bucket, name, now_ns, &there) == 0)
     res = fi->flags & O_EXCL ? -EEXIST : there.kind == TTL_ENTRY_BUCKET ? -EISDIR : 0;
   if (res == 0)
@@ -237,9 +303,16 @@ create (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, p
   ttl_node_set_writer (node, writer);
   *handle_out = open_writer (fs, node, writer, tid, fi);
   entry_out->ino = ttl_node_id (node);
+  ttl_fs_draft_begun (fs, bucket, backing);
 
   TTL_LOCKED (&writer->lock);
-  return ttl_draft_stat (draft, &entry_out->attr);
+  res = ttl_draft_stat (draft, &entry_out->attr);
+  if (res == 0 && ttl_promises_may_be_made (fs->promises))
+    {
+      ttl_node_promise_draft (node, &entry_out->attr, DRAFT_ATTRS_US);
+      entry_out->attr_timeout = (double)DRAFT_ATTRS_US / G_USEC_PER_SEC;
+    }
+  return res;
 }
 
 void
@@ -267,7 +340,11 @@ op_create (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
       forget (fs, handle);
     }
   else
-    ttl_reply (req, res);
+    {
+      ttl_promises_recall_entries (
+          fs->promises); /* the kernel still believes what it was told of the name */
+      ttl_reply (req, res);
+    }
   if (handle != NULL)
     {
       ttl_handle_free (handle);

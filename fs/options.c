@@ -22,6 +22,10 @@ const char ttl_options_help[]
       "  keepalive=WHO  whose leases the mount renews: none, held (default: while a descriptor\n"
       "                 stays open for writing), owned (everything put here, removed at unmount)\n"
       "  names=HOW      encoded (default: key names percent-encoded in BACKING) or plain\n"
+      "  cache=HOW      on (default: the kernel answers by itself what is promised it) or off "
+      "(every\n"
+      "                 question comes to the daemon: slower, and changes made beside the mount\n"
+      "                 show at once)\n"
       "  adopt          take a BACKING that is not empty and was never a ttlfs root; old files in\n"
       "                 it are removed once their TTL is over\n"
       "  allow_other    let other users in (default for root); noallow_other: do not\n"
@@ -77,6 +81,14 @@ parse_names (TtlOptions *options, const char *value, GError **error)
   else
     return fail (error, "names=%s: say encoded or plain", value);
   return TRUE;
+}
+
+static gboolean
+parse_cache (TtlOptions *options, const char *value, GError **error)
+{
+  options->no_cache = strcmp (value, "off") == 0;
+  return options->no_cache || strcmp (value, "on") == 0
+         || fail (error, "cache=%s: say on or off", value);
 }
 
 static gboolean
@@ -161,8 +173,8 @@ parse_word (TtlOptions *options, const char *word, GError **error)
     const char *prefix;
     gboolean (*parse) (TtlOptions *options, const char *value, GError **error);
   } valued[] = {
-    { "ttl=", parse_ttl },       { "keepalive=", parse_keepalive }, { "names=", parse_names },
-    { "fsname=", parse_fsname }, { "io_uring=", parse_io_uring },
+    { "ttl=", parse_ttl },     { "keepalive=", parse_keepalive }, { "names=", parse_names },
+    { "cache=", parse_cache }, { "fsname=", parse_fsname },       { "io_uring=", parse_io_uring },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (valued); i++)

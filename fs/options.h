@@ -10,6 +10,7 @@ typedef struct
   char *status; /* the mount point to ask, instead of mounting; NULL: mount */
   TtlStoreOptions store;
   gboolean allow_other;
+  gboolean no_cache; /* the kernel is promised nothing (promise.h) */
   TtlTransport transport;
   char *fsname;      /* NULL: the backing directory's path */
   char *mount_flags; /* what mount(8) knows and the kernel is to be told, ",noexec,..." or "" */

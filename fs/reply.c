@@ -1,8 +1,5 @@
 #include "reply.h"
 
-/* Nothing is cached by time: a lease may be changed by anybody, and a deadline is never overshot. */
-#define NO_CACHE 0.0
-
 void
 ttl_reply (fuse_req_t req, int res)
 {
@@ -16,17 +13,17 @@ ttl_reply_entry (fuse_req_t req, int res, const struct fuse_entry_param *entry)
 
   if (res < 0)
     fuse_reply_err (req, -res);
-  else if (fuse_reply_entry (req, entry) < 0)
+  else if (fuse_reply_entry (req, entry) < 0 && entry->ino != 0)
     ttl_nodes_forget (fs->nodes, entry->ino, 1);
 }
 
 void
-ttl_reply_attr (fuse_req_t req, int res, const struct stat *st)
+ttl_reply_attr (fuse_req_t req, int res, const struct stat *st, double timeout)
 {
   if (res < 0)
     fuse_reply_err (req, -res);
   else
-    fuse_reply_attr (req, st, NO_CACHE);
+    fuse_reply_attr (req, st, timeout);
 }
 
 int

@@ -7,7 +7,8 @@
 void ttl_reply (fuse_req_t req, int res);
 /* @res 0: the entry; if the kernel is not there to hear it, it is forgotten again. */
 void ttl_reply_entry (fuse_req_t req, int res, const struct fuse_entry_param *entry);
-void ttl_reply_attr (fuse_req_t req, int res, const struct stat *st);
+/* @timeout: how long they are promised, in seconds (promise.h). */
+void ttl_reply_attr (fuse_req_t req, int res, const struct stat *st, double timeout);
 /* @len: bytes to send from @data, or -errno. Negative when the kernel is not there to hear it. */
 int ttl_reply_data (fuse_req_t req, ssize_t len, const void *data);
 /* A number of bytes written or copied, or -errno. */

@@ -100,6 +100,8 @@ ttl_session_run (TtlSession *self, GError **error)
   int res;
 
   ttl_prune_start (self->fs->prune, fuse_session_fd (self->fuse));
+  if (!self->fs->no_cache)
+    ttl_promises_start (self->fs->promises, self->fuse);
   res = ttl_receivers_run (self->receivers);
   ttl_order_end (self->fs->order);
   ttl_helpers_close (self->fs->helpers); /* while what they reply to is still there */
@@ -107,6 +109,7 @@ ttl_session_run (TtlSession *self, GError **error)
   /* The session is over, and so this loop does nothing but end libfuse's threads, for which there is no other call. */
   if (self->fs->over_uring)
     (void)fuse_session_loop (self->fuse);
+  ttl_promises_stop (self->fs->promises);
   ttl_prune_stop (self->fs->prune);
   if (self->insists && !self->fs->over_uring)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "io_uring=on: %s",

@@ -92,6 +92,19 @@ mount_setup (void)
   mount_setup_with ("ttl=1h");
 }
 
+static gboolean talking; /* the daemon started next logs every request */
+
+TestMount *
+mount_start_talking (const char *options)
+{
+  TestMount *self;
+
+  talking = TRUE;
+  self = mount_start (options);
+  talking = FALSE;
+  return self;
+}
+
 /* In the child: never returns. */
 static void
 become_daemon (const TestMount *self, const char *options)
@@ -104,7 +117,7 @@ become_daemon (const TestMount *self, const char *options)
   dup2 (log, STDOUT_FILENO);
   dup2 (log, STDERR_FILENO);
   close_range (3, ~0U, CLOSE_RANGE_CLOEXEC);
-  execl (program, program, "-f", "-o", more != NULL ? more : "", "-o",
+  execl (program, program, talking ? "-d" : "-f", "-o", more != NULL ? more : "", "-o",
          options != NULL ? options : "", backing, self->dir, NULL);
   dprintf (STDERR_FILENO, "%s: %s\n", program, g_strerror (errno));
   _exit (127);

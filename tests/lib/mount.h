@@ -36,6 +36,8 @@ void mount_teardown (void);
  * @options as for -o, NULL for none. Returns when it answers; the test fails when it does not
  * start. */
 TestMount *mount_start (const char *options);
+/* The same with -d: its log tells of every request, "opcode: LOOKUP (1), ...". */
+TestMount *mount_start_talking (const char *options);
 /* The one mounted at mnt (@number 1) or mnt2 (2). */
 TestMount *mount_number (int number);
 /* umount, then the checks above. Nothing may be open in it. */

@@ -20,7 +20,9 @@ look_up_value (TtlNodes *nodes, const char *backing)
 {
   const struct stat st = { .st_ino = INO, .st_mode = S_IFREG | 0644 };
 
-  return ttl_nodes_ensure_value (nodes, root, backing, &st);
+  TtlRecall recall;
+
+  return ttl_nodes_ensure_value (nodes, root, backing, &st, &recall);
 }
 
 static void
@@ -97,11 +99,12 @@ Test (node, a_version_that_is_read_keeps_its_node)
   TtlNodes *nodes = new_nodes ();
   TtlNode *old = look_up_value (nodes, "k");
   const struct stat first = { .st_ino = INO }, second = { .st_ino = INO + 1 };
+  TtlRecall recall;
   TtlNode *next;
 
-  cr_assert_eq (ttl_node_open_value (old, &first, STDIN_FILENO), TTL_OPEN_FRESH);
-  cr_expect_eq (ttl_node_open_value (old, &second, STDIN_FILENO), TTL_OPEN_OTHER);
-  next = ttl_nodes_ensure_value (nodes, root, "k", &second);
+  cr_assert_eq (ttl_node_open_value (old, &first, STDIN_FILENO, 0, &recall), TTL_OPEN_FRESH);
+  cr_expect_eq (ttl_node_open_value (old, &second, STDIN_FILENO, 0, &recall), TTL_OPEN_OTHER);
+  next = ttl_nodes_ensure_value (nodes, root, "k", &second, &recall);
   cr_expect_neq (ttl_node_id (next), ttl_node_id (old));
   ttl_node_close_value (old, STDIN_FILENO);
   forget (nodes, next);

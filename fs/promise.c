@@ -1,0 +1,335 @@
+#define G_LOG_DOMAIN "ttlfs"
+#include "promise.h"
+
+#include "cleanup.h"
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <string.h>
+
+/* As the kernel has it since protocol 7.44; <linux/fuse.h> may be older. */
+#define NOTIFY_INC_EPOCH 8
+
+#define STAMPS 4096
+#define ABSENCES_MAX 32768
+#define LONGEST_US \
+  (10 * G_USEC_PER_SEC)   /* for as long the kernel goes by them when we have been killed */
+#define SHORTEST_US 20000 /* less is not worth it */
+#define MARGIN_US 100000  /* the kernel counts in ticks, and a busy machine loses some */
+#define SOON_US 4000
+
+typedef struct
+{
+  guint64 bucket;
+  gint64 until_us;
+  char backing[];
+} Absence;
+
+struct TtlPromises
+{
+  struct fuse_session *session; /* constant while started */
+  gint possible;                /* atomic */
+  guint stamps[STAMPS];         /* atomic each */
+  guint changes;                /* atomic */
+  pthread_t thread;
+  pthread_mutex_t lock; /* leaf; guards all below */
+  pthread_cond_t wake;
+  GHashTable *absences; /* set of Absence, owned */
+  GHashTable *soon;     /* set of node ids */
+  gboolean running;
+};
+
+/* ---- absences as keys ---- */
+
+static guint
+hash_name (guint64 bucket, const char *backing)
+{
+  return g_str_hash (backing) * 31 + (guint)bucket;
+}
+
+static guint
+absence_hash (gconstpointer data)
+{
+  const Absence *absence = data;
+
+  return hash_name (absence->bucket, absence->backing);
+}
+
+static gboolean
+absence_equal (gconstpointer a, gconstpointer b)
+{
+  const Absence *x = a, *y = b;
+
+  return x->bucket == y->bucket && strcmp (x->backing, y->backing) == 0;
+}
+
+static Absence *
+absence_new (guint64 bucket, const char *backing, gint64 until_us)
+{
+  gsize size = strlen (backing) + 1;
+  Absence *absence = g_malloc (sizeof *absence + size);
+
+  absence->bucket = bucket;
+  absence->until_us = until_us;
+  memcpy (absence->backing, backing, size);
+  return absence;
+}
+
+TtlPromises *
+ttl_promises_new (void)
+{
+  TtlPromises *self = g_new0 (TtlPromises, 1);
+
+  pthread_mutex_init (&self->lock, NULL);
+  pthread_cond_init (&self->wake, NULL);
+  self->absences = g_hash_table_new_full (absence_hash, absence_equal, g_free, NULL);
+  self->soon = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  return self;
+}
+
+void
+ttl_promises_free (TtlPromises *self)
+{
+  ttl_promises_stop (self);
+  g_hash_table_unref (self->soon);
+  g_hash_table_unref (self->absences);
+  pthread_cond_destroy (&self->wake);
+  pthread_mutex_destroy (&self->lock);
+  g_free (self);
+}
+
+/* ---- telling the kernel ---- */
+
+static int
+increment_epoch (TtlPromises *self)
+{
+  const struct fuse_out_header header = { .len = sizeof header, .error = NOTIFY_INC_EPOCH };
+
+  return write (fuse_session_fd (self->session), &header, sizeof header) < 0 ? -errno : 0;
+}
+
+void
+ttl_promises_recall_entries (TtlPromises *self)
+{
+  if (!ttl_promises_may_be_made (self))
+    return;
+  {
+    TTL_LOCKED (&self->lock);
+    g_hash_table_remove_all (self->absences);
+  }
+  ttl_debug ("NOTIFY all entries");
+  (void)increment_epoch (self);
+}
+
+gboolean
+ttl_promises_recall_attrs (TtlPromises *self, guint64 node_id)
+{
+  int res;
+
+  if (!ttl_promises_may_be_made (self))
+    return TRUE;
+  res = fuse_lowlevel_notify_inval_inode (self->session, node_id, -1, 0);
+  ttl_debug ("NOTIFY attributes of %" G_GUINT64_FORMAT " -> %d", node_id, res);
+  if (res == -ENOENT)
+    ttl_promises_recall_entries (self);
+  return res != -ENOENT;
+}
+
+void
+ttl_promises_recall_attrs_soon (TtlPromises *self, guint64 node_id)
+{
+  TTL_LOCKED (&self->lock);
+
+  if (!self->running)
+    return;
+  g_hash_table_add (self->soon, g_memdup2 (&node_id, sizeof node_id));
+  if (g_hash_table_size (self->soon) == 1)
+    pthread_cond_signal (&self->wake);
+}
+
+/* What has been collected, or NULL when it is time to go. */
+static GHashTable *
+collect (TtlPromises *self)
+{
+  GHashTable *ids;
+
+  {
+    TTL_LOCKED (&self->lock);
+    while (self->running && g_hash_table_size (self->soon) == 0)
+      pthread_cond_wait (&self->wake, &self->lock);
+    if (!self->running)
+      return NULL;
+  }
+  g_usleep (SOON_US);
+  TTL_LOCKED (&self->lock);
+  ids = self->soon;
+  self->soon = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  return ids;
+}
+
+static gpointer
+promises_main (gpointer data)
+{
+  TtlPromises *self = data;
+  GHashTable *ids;
+
+  pthread_setname_np (pthread_self (), "ttlfs-notify");
+  while ((ids = collect (self)) != NULL)
+    {
+      GHashTableIter iter;
+      gpointer id;
+
+      g_hash_table_iter_init (&iter, ids);
+      while (g_hash_table_iter_next (&iter, &id, NULL))
+        (void)ttl_promises_recall_attrs (self, *(guint64 *)id);
+      g_hash_table_unref (ids);
+    }
+  return NULL;
+}
+
+void
+ttl_promises_start (TtlPromises *self, struct fuse_session *session)
+{
+  int res;
+
+  self->session = session;
+  res = increment_epoch (self);
+  if (res < 0)
+    {
+      g_message (
+          "this kernel cannot be told of changes without risk (Linux 6.16 can), so it is not let "
+          "remember names: each use of one costs a round trip");
+      return;
+    }
+  TTL_LOCKED (&self->lock);
+  self->running = TRUE;
+  self->running = pthread_create (&self->thread, NULL, promises_main, self) == 0;
+  g_atomic_int_set (&self->possible, self->running);
+}
+
+void
+ttl_promises_stop (TtlPromises *self)
+{
+  g_atomic_int_set (&self->possible, FALSE);
+  {
+    TTL_LOCKED (&self->lock);
+    if (!self->running)
+      return;
+    self->running = FALSE;
+    pthread_cond_signal (&self->wake);
+  }
+  pthread_join (self->thread, NULL);
+}
+
+gboolean
+ttl_promises_may_be_made (TtlPromises *self)
+{
+  return g_atomic_int_get (&self->possible);
+}
+
+gint64
+ttl_promise_us (TtlDeadline deadline, gint64 now_ns)
+{
+  gint64 left_us = MIN (deadline / 1000 - now_ns / 1000, 2 * LONGEST_US);
+
+  left_us -= MAX (SHORTEST_US, MIN (MARGIN_US, left_us / 4));
+  return left_us < SHORTEST_US ? 0 : MIN (left_us, LONGEST_US);
+}
+
+/* ---- stamps ---- */
+
+static guint *
+stamp_of (TtlPromises *self, guint64 bucket, const char *backing)
+{
+  return &self->stamps[hash_name (bucket, backing) % STAMPS];
+}
+
+TtlStamp
+ttl_promises_stamp (TtlPromises *self, guint64 bucket, const char *backing)
+{
+  return (TtlStamp){ .one = __atomic_load_n (stamp_of (self, bucket, backing), __ATOMIC_SEQ_CST),
+                     .all = __atomic_load_n (&self->changes, __ATOMIC_SEQ_CST) };
+}
+
+gboolean
+ttl_promises_is_unchanged (TtlPromises *self, guint64 bucket, const char *backing,
+                           const TtlStamp *stamp)
+{
+  return __atomic_load_n (stamp_of (self, bucket, backing), __ATOMIC_SEQ_CST) == stamp->one;
+}
+
+gboolean
+ttl_promises_is_all_unchanged (TtlPromises *self, const TtlStamp *stamp)
+{
+  return __atomic_load_n (&self->changes, __ATOMIC_SEQ_CST) == stamp->all;
+}
+
+void
+ttl_promises_move_stamp (TtlPromises *self, guint64 bucket, const char *backing)
+{
+  __atomic_fetch_add (stamp_of (self, bucket, backing), 1, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add (&self->changes, 1, __ATOMIC_SEQ_CST);
+}
+
+void
+ttl_promises_move_all_stamps (TtlPromises *self)
+{
+  for (gsize i = 0; i < STAMPS; i++)
+    __atomic_fetch_add (&self->stamps[i], 1, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add (&self->changes, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ---- absences ---- */
+
+/* Somebody asks for names without end. To begin anew costs each of the others one look. */
+static gboolean
+is_full (TtlPromises *self)
+{
+  TTL_LOCKED (&self->lock);
+
+  return g_hash_table_size (self->absences) >= ABSENCES_MAX;
+}
+
+gint64
+ttl_promises_note_absence (TtlPromises *self, guint64 bucket, const char *backing,
+                           const TtlStamp *stamp)
+{
+  gint64 now_us = g_get_monotonic_time ();
+
+  if (!ttl_promises_may_be_made (self))
+    return 0;
+
+  if (is_full (self))
+    ttl_promises_recall_entries (self);
+  TTL_LOCKED (&self->lock);
+  if (!ttl_promises_is_unchanged (self, bucket, backing, stamp))
+    return 0;
+  g_hash_table_add (self->absences, absence_new (bucket, backing, now_us + LONGEST_US + MARGIN_US));
+  return LONGEST_US;
+}
+
+gboolean
+ttl_promises_end_absence (TtlPromises *self, guint64 bucket, const char *backing)
+{
+  g_autofree Absence *key = absence_new (bucket, backing, 0);
+  gboolean believed;
+  Absence *found;
+  TTL_LOCKED (&self->lock);
+
+  found = g_hash_table_lookup (self->absences, key);
+  believed = found != NULL && found->until_us > g_get_monotonic_time ();
+  if (found != NULL)
+    g_hash_table_remove (self->absences, key);
+  return believed;
+}
+
+gboolean
+ttl_promises_is_absence_noted (TtlPromises *self, guint64 bucket, const char *backing)
+{
+  g_autofree Absence *key = absence_new (bucket, backing, 0);
+  TTL_LOCKED (&self->lock);
+
+  return g_hash_table_contains (self->absences, key);
+}
