@@ -79,7 +79,9 @@ typedef struct
   const Op *ops;
   guint n_ops;
   gint64 ttl;
-  guint32 *read; /* by op: the value that it read */
+  guint32 *read;                 /* by op: the value that it read */
+  gint64 since[HISTORY_OPS_MAX];   /* by op: it does not take effect before this, ... */
+  guint64 behind[HISTORY_OPS_MAX]; /* ... and only after these: a set of ops */
   GArray *values;
   GHashTable *tried; /* set of Config */
   guint8 order[HISTORY_OPS_MAX];
@@ -302,6 +304,8 @@ look (Search *self, const Op *op, State state, Outcomes *out)
       state.mtime_from = MAX (state.mtime_from, op->mtime_from_ns);
       state.mtime_to = MIN (state.mtime_to, op->mtime_from_ns);
     }
+  if (self->ttl != HISTORY_INF && op->door != OP_RAW) /* however old it is */
+    state.mtime_from = MAX (state.mtime_from, op->invoked_ns - self->ttl + 1);
   if (see_alive (self, &state))
     come_out (out, &state);
 }
@@ -352,7 +356,7 @@ apply_any (Search *self, const Op *op, const State *state, Outcomes *out)
   const Op *asked = op;
 
   out->n = 0;
-  then.now = MAX (then.now, op->invoked_ns);
+  then.now = MAX (then.now, self->since[op - self->ops]);
   if (op->result == OP_UNSURE)
     {
       State untouched = *state;
@@ -440,7 +444,7 @@ search (Search *self, guint64 done, guint depth, const State *state)
       guint64 with = done | G_GUINT64_CONSTANT (1) << i;
       Outcomes out;
 
-      if (done >> i & 1 || op->invoked_ns > limit)
+      if (done >> i & 1 || self->since[i] > limit || self->behind[i] & ~done)
         continue;
       apply_any (self, op, state, &out);
       self->order[depth] = (guint8)i;
@@ -450,6 +454,32 @@ search (Search *self, guint64 done, guint depth, const State *state)
           return TRUE;
     }
   return FALSE;
+}
+
+gint64 checker_lag_ns;
+
+/* Whether it may be the kernel that has answered. */
+static gboolean
+may_lag (const Op *op)
+{
+  return op->door != OP_RAW
+         && (op_is_look (op) || op->result == OP_ABSENT || op->result == OP_STALE);
+}
+
+static void
+find_bounds (Search *self, guint i)
+{
+  const Op *op = &self->ops[i];
+
+  self->since[i] = op->invoked_ns;
+  self->behind[i] = 0;
+  if (checker_lag_ns == 0 || !may_lag (op))
+    return;
+  self->since[i] -= checker_lag_ns;
+  for (guint j = 0; j < self->n_ops; j++)
+    if (self->ops[j].place == op->place && self->ops[j].returned_ns <= op->invoked_ns
+        && !may_lag (&self->ops[j]))
+      self->behind[i] |= G_GUINT64_CONSTANT (1) << j;
 }
 
 CheckVerdict
@@ -465,7 +495,10 @@ checker_check (const Op *ops, guint n_ops, gint64 ttl_ns, GArray *order_out)
   g_array_append_val (self.values, nothing);
   self.read = g_new0 (guint32, n_ops + 1);
   for (guint i = 0; i < n_ops; i++)
-    self.read[i] = value_read (self.values, &ops[i]);
+    {
+      self.read[i] = value_read (self.values, &ops[i]);
+      find_bounds (&self, i);
+    }
   self.tried = g_hash_table_new_full (config_hash, config_equal, g_free, NULL);
 
   verdict = search (&self, 0, 0, &beginning) ? CHECK_LINEARIZABLE

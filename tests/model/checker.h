@@ -16,6 +16,11 @@
 
 #include "history.h"
 
+/* By how much a mount may be behind what is done beside it, nanoseconds; 0 (the default) where the kernel remembers nothing.
+ * Then a look may take effect so much before it was asked for, but not before what was done through the same mount. Past its
+ * deadline no value may be seen all the same. */
+extern gint64 checker_lag_ns;
+
 typedef enum
 {
   CHECK_LINEARIZABLE,

@@ -45,7 +45,11 @@ begin (const Work *work, OpVerb verb, int key)
   const Client *client = work->client;
   Op *op = &client->record->ops[client->record->n_ops++];
 
-  *op = (Op){ .verb = verb, .client = client->number, .key = key, .door = work->door };
+  *op = (Op){ .verb = verb,
+              .client = client->number,
+              .key = key,
+              .door = work->door,
+              .place = client->plan->doors[client->number] };
   g_snprintf (op->how, sizeof op->how, "%s %s", doors[client->plan->doors[client->number]],
               how_name (work));
   op->invoked_ns = now_ns ();

@@ -50,6 +50,7 @@ typedef struct
   OpVerb verb;
   OpResult result;
   OpDoor door;
+  int place;  /* which mount, or the backing directory */
   int client; /* from 0 */
   int key;
   char how[24];      /* for a reader: "close", "raw rename" */
