@@ -173,8 +173,8 @@ op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 {
   TtlFs *fs = ttl_fs_of (req);
   const TtlOwner owner = ttl_fs_owner (req, 0);
+  const pid_t tid = ttl_fs_caller (req); /* before a reply, which frees REQ */
   g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
-  const pid_t tid = ttl_fs_caller (req);
   g_autoptr (TtlWriter) writer = NULL;
   const gint64 now_ns = ttl_store_now (fs->store);
   double timeout = 0;

@@ -29,10 +29,11 @@ typedef struct
 
 struct TtlPromises
 {
-  struct fuse_session *session; /* constant while started */
-  gint possible;                /* atomic */
-  guint stamps[STAMPS];         /* atomic each */
-  guint changes;                /* atomic */
+  pthread_rwlock_t session_lock; /* leaf; shared by who tells the kernel */
+  struct fuse_session *session;  /* guarded by session_lock; NULL while not started */
+  gint possible;                 /* atomic */
+  guint stamps[STAMPS];          /* atomic each */
+  guint changes;                 /* atomic */
   pthread_t thread;
   pthread_mutex_t lock; /* leaf; guards all below */
   pthread_cond_t wake;
@@ -82,6 +83,7 @@ ttl_promises_new (void)
 {
   TtlPromises *self = g_new0 (TtlPromises, 1);
 
+  pthread_rwlock_init (&self->session_lock, NULL);
   pthread_mutex_init (&self->lock, NULL);
   pthread_cond_init (&self->wake, NULL);
   self->absences = g_hash_table_new_full (absence_hash, absence_equal, g_free, NULL);
@@ -97,17 +99,45 @@ ttl_promises_free (TtlPromises *self)
   g_hash_table_unref (self->absences);
   pthread_cond_destroy (&self->wake);
   pthread_mutex_destroy (&self->lock);
+  pthread_rwlock_destroy (&self->session_lock);
   g_free (self);
 }
 
 /* ---- telling the kernel ---- */
 
+/* The session must not end while the kernel is told something, and whoever tells it may be a thread of the store's, which
+ * goes on for longer than the session. */
 static int
 increment_epoch (TtlPromises *self)
 {
   const struct fuse_out_header header = { .len = sizeof header, .error = NOTIFY_INC_EPOCH };
+  int res = -ENOTCONN;
 
-  return write (fuse_session_fd (self->session), &header, sizeof header) < 0 ? -errno : 0;
+  pthread_rwlock_rdlock (&self->session_lock);
+  if (self->session != NULL)
+    res = write (fuse_session_fd (self->session), &header, sizeof header) < 0 ? -errno : 0;
+  pthread_rwlock_unlock (&self->session_lock);
+  return res;
+}
+
+static int
+invalidate_attrs (TtlPromises *self, guint64 node_id)
+{
+  int res = -ENOTCONN;
+
+  pthread_rwlock_rdlock (&self->session_lock);
+  if (self->session != NULL)
+    res = fuse_lowlevel_notify_inval_inode (self->session, node_id, -1, 0);
+  pthread_rwlock_unlock (&self->session_lock);
+  return res;
+}
+
+static void
+set_session (TtlPromises *self, struct fuse_session *session)
+{
+  pthread_rwlock_wrlock (&self->session_lock);
+  self->session = session;
+  pthread_rwlock_unlock (&self->session_lock);
 }
 
 void
@@ -130,7 +160,7 @@ ttl_promises_recall_attrs (TtlPromises *self, guint64 node_id)
 
   if (!ttl_promises_may_be_made (self))
     return TRUE;
-  res = fuse_lowlevel_notify_inval_inode (self->session, node_id, -1, 0);
+  res = invalidate_attrs (self, node_id);
   ttl_debug ("NOTIFY attributes of %" G_GUINT64_FORMAT " -> %d", node_id, res);
   if (res == -ENOENT)
     ttl_promises_recall_entries (self);
@@ -194,7 +224,7 @@ ttl_promises_start (TtlPromises *self, struct fuse_session *session)
 {
   int res;
 
-  self->session = session;
+  set_session (self, session);
   res = increment_epoch (self);
   if (res < 0)
     {
@@ -213,6 +243,7 @@ void
 ttl_promises_stop (TtlPromises *self)
 {
   g_atomic_int_set (&self->possible, FALSE);
+  set_session (self, NULL);
   {
     TTL_LOCKED (&self->lock);
     if (!self->running)
