@@ -710,9 +710,7 @@ give_key_node (TtlFs *self, TtlBucket *bucket, const char *backing, pid_t tid, g
   if (node == NULL && own == NULL && is_nobody (self, bucket, backing, tid))
     node = ttl_nodes_add_private (self->nodes, bucket, entry->backing, &entry->st);
   if (node == NULL)
-    *node_out = own != NULL
-                    ? own
-                    : ttl_fs_ensure_value (self, bucket, entry->backing, &entry->st);
+    *node_out = own != NULL ? own : ttl_fs_ensure_value (self, bucket, entry->backing, &entry->st);
   else
     {
       res = set_origin (self, node, bucket, backing, own, now_ns, entry);

@@ -1,6 +1,7 @@
 /* fs - the file system that one mount serves: what its operations share.
  *
- * Owns the store, the nodes, the locks, and the set of open handles (guarded by handles_lock, a leaf). Everything else is
+ * Owns the store, the nodes, the locks, and the set of open handles (guarded by handles_lock, within
+ * which are only a node's lock and that of the order). Everything else is
  * constant once the session runs. An operation reads the clock once, asks the node for its place, calls one verb of
  * core, and replies; it holds no lock when it replies. */
 #pragma once
@@ -65,6 +66,10 @@ ttl_fs_handle (const struct fuse_file_info *fi)
 {
   return (TtlHandle *)(uintptr_t)fi->fh; /* NOLINT(performance-no-int-to-ptr) */
 }
+
+/* What a lock request asks for. */
+TtlLock ttl_fs_posix_lock (const struct fuse_file_info *fi, const struct flock *from);
+TtlLock ttl_fs_flock (fuse_req_t req, const struct fuse_file_info *fi, int op);
 
 /* A pinned node, or NULL after an ESTALE has been replied: then @req is gone, and what an operation wants to know of it,
  * it has to ask before. */

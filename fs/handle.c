@@ -6,13 +6,14 @@
 #include <fcntl.h>
 
 TtlHandle *
-ttl_handle_new_reader (TtlNode *node, int fd, TtlLockFile *locks_take)
+ttl_handle_new_reader (TtlNode *node, int fd, pid_t opener, TtlLockFile *locks_take)
 {
   TtlHandle *self = g_new0 (TtlHandle, 1);
 
   self->node = node;
   self->fd = fd;
   self->readable = TRUE;
+  self->opener = opener;
   self->locks = locks_take;
   return self;
 }

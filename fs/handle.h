@@ -17,11 +17,13 @@ typedef struct
   pid_t opener;       /* the thread that opened it */
   TtlLockFile *locks; /* the key's locks; constant */
   gint locked;        /* atomic; a lock was asked for through it */
-  gint closed;        /* atomic; its opener has closed a descriptor, and nothing was written since */
+  gint closed; /* atomic; its opener has closed a descriptor, and nothing was written since */
+  gboolean
+      releasing; /* its RELEASE is being served; guarded by the lock of who keeps the handles */
 } TtlHandle;
 
 /* @fd, which the node knows as a reader's, is taken. */
-TtlHandle *ttl_handle_new_reader (TtlNode *node, int fd, TtlLockFile *locks_take);
+TtlHandle *ttl_handle_new_reader (TtlNode *node, int fd, pid_t opener, TtlLockFile *locks_take);
 /* Adds a description to @writer. */
 TtlHandle *ttl_handle_new_writer (TtlNode *node, TtlWriter *writer, int flags, pid_t opener,
                                   TtlLockFile *locks_take);
@@ -31,8 +33,7 @@ void ttl_handle_free (TtlHandle *self);
 /* Publishes what is left if this is the last description. */
 int ttl_handle_publish_last (TtlHandle *self);
 
-/* Whether its release will publish something or give up a lock, so that who comes later must find it done. Asked with no lock, when the RELEASE has been received and so nothing else
- * can be under way on the description. */
+/* Whether its release will publish something or give up a lock, so that who comes later must find it done. */
 gboolean ttl_handle_is_awaited (TtlHandle *self);
 
 /* A close by thread @tid: publishes if the opener's process does it and has changed something, and drops the draft if that

@@ -51,10 +51,10 @@ typedef struct
     guint promised; /* how often it had been when this was written */
   } attrs[2];       /* the nodes whose attributes are others now */
   guint n_attrs;
-  gboolean entries;  /* all of them */
-  guint64 entry_of;  /* the node because of which; 0: no one */
-  guint promised;    /* as above */
-  guint64 over;      /* the value node that is to be retired then, 0: none */
+  gboolean entries; /* all of them */
+  guint64 entry_of; /* the node because of which; 0: no one */
+  guint promised;   /* as above */
+  guint64 over;     /* the value node that is to be retired then, 0: none */
 } TtlRecall;
 
 TtlNodes *ttl_nodes_new (TtlBucket *root, guint16 generation);

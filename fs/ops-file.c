@@ -159,7 +159,7 @@ open_version (TtlFs *fs, TtlNode *node, pid_t tid, struct fuse_file_info *fi,
     }
   fi->keep_cache = verdict == TTL_OPEN_CACHED;
   fi->noflush = 1; /* nothing to publish; the locks that came by it go with the RELEASE */
-  *handle_out = ttl_handle_new_reader (node, ttl_steal_fd (&fd), locks_of (fs, node));
+  *handle_out = ttl_handle_new_reader (node, ttl_steal_fd (&fd), tid, locks_of (fs, node));
   return 0;
 }
 

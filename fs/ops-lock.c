@@ -12,16 +12,30 @@
 
 #define SPARE_PLACES 16 /* in each queue, for those that do not wait */
 
-static TtlLock
-lock_of (const TtlHandle *handle, const struct fuse_file_info *fi, const struct flock *from)
+TtlLock
+ttl_fs_posix_lock (const struct fuse_file_info *fi, const struct flock *from)
 {
   return (TtlLock){
     .owner = fi->lock_owner,
-    .handle = (uintptr_t)handle,
+    .handle = (uintptr_t)ttl_fs_handle (fi),
     .start = from->l_start,
     .end = from->l_len == 0 ? G_MAXINT64 : (guint64)from->l_start + from->l_len - 1,
     .pid = from->l_pid,
     .type = from->l_type,
+  };
+}
+
+TtlLock
+ttl_fs_flock (fuse_req_t req, const struct fuse_file_info *fi, int op)
+{
+  return (TtlLock){
+    .owner = fi->lock_owner,
+    .handle = (uintptr_t)ttl_fs_handle (fi),
+    .end = G_MAXINT64,
+    .pid = ttl_fs_caller (req),
+    .type = op & LOCK_EX   ? F_WRLCK
+            : op & LOCK_SH ? F_RDLCK
+                           : F_UNLCK,
   };
 }
 
@@ -30,7 +44,7 @@ op_getlk (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, struct fuse_file_info *f
           struct flock *lock)
 {
   TtlHandle *handle = ttl_fs_handle (fi);
-  const TtlLock wanted = lock_of (handle, fi, lock);
+  const TtlLock wanted = ttl_fs_posix_lock (fi, lock);
   TtlLock conflict;
 
   ttl_lock_get (handle->locks, TTL_LOCK_POSIX, &wanted, &conflict);
@@ -216,7 +230,7 @@ void
 op_setlk (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, struct fuse_file_info *fi,
           struct flock *lock, int sleep)
 {
-  const TtlLock wanted = lock_of (ttl_fs_handle (fi), fi, lock);
+  const TtlLock wanted = ttl_fs_posix_lock (fi, lock);
 
   set_lock (req, fi, TTL_LOCK_POSIX, &wanted, sleep && lock->l_type != F_UNLCK);
 }
@@ -224,16 +238,7 @@ op_setlk (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, struct fuse_file_info *f
 void
 op_flock (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, struct fuse_file_info *fi, int op)
 {
-  TtlHandle *handle = ttl_fs_handle (fi);
-  const TtlLock wanted = {
-    .owner = fi->lock_owner,
-    .handle = (uintptr_t)handle,
-    .end = G_MAXINT64,
-    .pid = ttl_fs_caller (req),
-    .type = op & LOCK_EX   ? F_WRLCK
-            : op & LOCK_SH ? F_RDLCK
-                           : F_UNLCK,
-  };
+  const TtlLock wanted = ttl_fs_flock (req, fi, op);
 
   set_lock (req, fi, TTL_LOCK_FLOCK, &wanted, !(op & (LOCK_NB | LOCK_UN)));
 }

@@ -199,6 +199,13 @@ in_turn (const Request *request, About about)
   request->serve (request);
 }
 
+/* Nothing but its RELEASE says that it was closed, and that gives up a lock. */
+static gboolean
+is_unheard (TtlHandle *handle)
+{
+  return handle->writer == NULL && !handle->releasing && ttl_handle_is_awaited (handle);
+}
+
 /* ---- the operations ---- */
 
 static void
@@ -419,6 +426,31 @@ ordered_removexattr (fuse_req_t req, fuse_ino_t ino, const char *name)
   in_turn (&(Request){ serve_removexattr, req, .ino = ino, .name = name }, ABOUT_NODE);
 }
 
+/* Without a FLUSH a close is not heard of. Whoever may have closed what is in the way of @wanted is looked at more closely. */
+static void
+suspect_holders (TtlFs *fs, TtlHandle *handle, TtlLockKind kind, const TtlLock *wanted)
+{
+  GHashTableIter iter;
+  gpointer other;
+  TtlLock conflict;
+
+  if (wanted->type == F_UNLCK)
+    return;
+  ttl_lock_get (handle->locks, kind, wanted, &conflict);
+  if (conflict.type == F_UNLCK)
+    return;
+
+  TTL_LOCKED (&fs->handles_lock);
+  g_hash_table_iter_init (&iter, fs->handles);
+  while (g_hash_table_iter_next (&iter, &other, NULL))
+    {
+      TtlHandle *holder = other;
+
+      if (holder != handle && holder->locks == handle->locks && is_unheard (holder))
+        ttl_order_suspect (fs->order, holder);
+    }
+}
+
 static void
 serve_getlk (const Request *r)
 {
@@ -428,6 +460,9 @@ serve_getlk (const Request *r)
 static void
 ordered_getlk (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock)
 {
+  const TtlLock wanted = ttl_fs_posix_lock (fi, lock);
+
+  suspect_holders (ttl_fs_of (req), ttl_fs_handle (fi), TTL_LOCK_POSIX, &wanted);
   in_turn (&(Request){ serve_getlk, req, .ino = ino, .fi = fi, .lock = lock }, ABOUT_LOCKS);
 }
 
@@ -441,6 +476,9 @@ static void
 ordered_setlk (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
                int sleep)
 {
+  const TtlLock wanted = ttl_fs_posix_lock (fi, lock);
+
+  suspect_holders (ttl_fs_of (req), ttl_fs_handle (fi), TTL_LOCK_POSIX, &wanted);
   in_turn (&(Request){ serve_setlk, req, .ino = ino, .fi = fi, .lock = lock, .flags = sleep },
            ABOUT_LOCKS);
 }
@@ -454,6 +492,9 @@ serve_flock (const Request *r)
 static void
 ordered_flock (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 {
+  const TtlLock wanted = ttl_fs_flock (req, fi, op);
+
+  suspect_holders (ttl_fs_of (req), ttl_fs_handle (fi), TTL_LOCK_FLOCK, &wanted);
   in_turn (&(Request){ serve_flock, req, .ino = ino, .fi = fi, .flags = op }, ABOUT_LOCKS);
 }
 
@@ -584,11 +625,23 @@ ordered_flush (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   op_flush (req, ino, fi);
 }
 
+static TtlClosing *
+begin_release (TtlFs *fs, TtlHandle *handle)
+{
+  if (!is_unheard (handle))
+    return ttl_order_releasing (fs->order, handle);
+
+  TTL_LOCKED (&fs->handles_lock);
+  ttl_order_suspect (fs->order, handle); /* until it is done, and by nobody any more */
+  handle->releasing = TRUE;
+  return ttl_order_releasing (fs->order, handle);
+}
+
 static void
 ordered_release (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
   TtlFs *fs = ttl_fs_of (req);
-  TtlClosing *closing = ttl_order_releasing (fs->order, ttl_fs_handle (fi));
+  TtlClosing *closing = begin_release (fs, ttl_fs_handle (fi));
 
   enter ();
   op_release (req, ino, fi);

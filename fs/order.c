@@ -11,6 +11,7 @@
 
 #define PATIENCE_US (3 * G_USEC_PER_SEC)
 #define PATIENCE_UNSEEN_US (300 * 1000) /* with one whose processes we cannot see */
+#define DOUBT_US (100 * 1000)           /* with one that is only suspected */
 #define LOOK_AGAIN_FIRST_US 1000 /* by then it has come, or somebody else has the descriptor */
 #define LOOK_AGAIN_MAX_US 100000
 
@@ -24,7 +25,8 @@ struct TtlClosing
   TtlLockFile *locks;   /* says which key it is; borrowed from the handle */
   int access;           /* O_RDONLY, O_WRONLY or O_RDWR */
   gint64 closed_us;
-  guint64 flush; /* the number of its last FLUSH */
+  guint64 flush;      /* the number of its last FLUSH */
+  gboolean suspected; /* and never flushed */
   gboolean releasing;
 };
 
@@ -97,6 +99,8 @@ ttl_order_free (TtlOrder *self)
 static gint64
 patience_us (const TtlClosing *closing)
 {
+  if (closing->suspected)
+    return DOUBT_US;
   return closing->opener > 0 || closing->closer > 0 ? PATIENCE_US : PATIENCE_UNSEEN_US;
 }
 
@@ -120,19 +124,17 @@ clear_locked (TtlOrder *self, gint64 now_us)
 
 /* ---- what is closed ---- */
 
-void
-ttl_order_closing (TtlOrder *self, TtlHandle *handle, pid_t tid)
+static void
+enter (TtlOrder *self, TtlHandle *handle, pid_t tid, gboolean suspected)
 {
-  g_autoptr (TtlBucket) bucket = NULL;
   TtlName backing;
+  g_autoptr (TtlBucket) bucket = ttl_node_dup_place (handle->node, backing);
   TtlClosing *closing;
-
-  if (!ttl_handle_is_awaited (handle))
-    return;
-  bucket = ttl_node_dup_place (handle->node, backing);
 
   TTL_LOCKED (&self->lock);
   closing = g_hash_table_lookup (self->by_handle, handle);
+  if (closing != NULL && suspected)
+    return;
   if (closing == NULL)
     {
       closing = g_new0 (TtlClosing, 1);
@@ -149,10 +151,24 @@ ttl_order_closing (TtlOrder *self, TtlHandle *handle, pid_t tid)
   closing->closer = tid;
   closing->locks = handle->locks;
   closing->access = ttl_order_access (handle);
+  closing->suspected = suspected;
   closing->closed_us = g_get_monotonic_time ();
   closing->flush = ++self->flushes;
   clear_locked (self, closing->closed_us); /* before it is there again: it is not served yet */
   g_queue_push_tail_link (&self->closing, &closing->link);
+}
+
+void
+ttl_order_closing (TtlOrder *self, TtlHandle *handle, pid_t tid)
+{
+  if (ttl_handle_is_awaited (handle))
+    enter (self, handle, tid, FALSE);
+}
+
+void
+ttl_order_suspect (TtlOrder *self, TtlHandle *handle)
+{
+  enter (self, handle, 0, TRUE);
 }
 
 TtlClosing *

@@ -26,6 +26,10 @@
  * It ends: the threads that receive do not wait here, helpers do (helpers.h); and FLUSH, RELEASE, READ and WRITE
  * are not about a key in this sense and are served at once. So the RELEASE is received whatever waits.
  *
+ * What was opened to be read has no FLUSH: it would cost each get a round trip. So when such a description has a lock that is in
+ * the way of a request, it is *suspected*: it counts as closing from then on, by the process that opened it, until its RELEASE
+ * is served or somebody is seen to have it open. That takes no longer than DOUBT (100 ms), for nothing says that it was closed.
+ *
  * Left out: a description whose last reference is a mapping, or a message that nobody has received, has its RELEASE without
  * a FLUSH just before. Over io_uring the next command may overtake that one.
  *
@@ -59,6 +63,8 @@ void ttl_order_count_with (TtlOrder *self, TtlOrderCountOthers count_others, gpo
 
 /* Thread @tid has closed a descriptor of @handle; before the FLUSH is served. */
 void ttl_order_closing (TtlOrder *self, TtlHandle *handle, pid_t tid);
+/* @handle, of a reader, has a lock that is in the way of somebody. */
+void ttl_order_suspect (TtlOrder *self, TtlHandle *handle);
 /* Around the serving of the RELEASE, which frees @handle. What the first returns, NULL or not, is for the second. */
 typedef struct TtlClosing TtlClosing;
 TtlClosing *ttl_order_releasing (TtlOrder *self, TtlHandle *handle);
