@@ -292,9 +292,10 @@ op_init (void *data, struct fuse_conn_info *conn)
 {
   TtlFs *self = data;
 
-  want (conn, FUSE_CAP_ATOMIC_O_TRUNC,
-        TRUE); /* a truncating open is one step, and publishes nothing */
-  want (conn, FUSE_CAP_HANDLE_KILLPRIV, TRUE);
+  /* A truncating open is one step, and publishes nothing. */
+  want (conn, FUSE_CAP_ATOMIC_O_TRUNC, TRUE);
+  /* The kernel would say no more than "as by chown(-1, -1)", and not who may take a setuid bit away. */
+  want (conn, FUSE_CAP_HANDLE_KILLPRIV, FALSE);
   want (conn, FUSE_CAP_READDIRPLUS, TRUE);
   want (conn, FUSE_CAP_READDIRPLUS_AUTO, FALSE); /* who lists looks at each, as often as not */
   want (conn, FUSE_CAP_POSIX_LOCKS, TRUE);
