@@ -1078,9 +1078,9 @@ ttl_nodes_is_promised (TtlNodes *self, TtlBucket *bucket, const char *backing,
   TtlNode *value = g_hash_table_lookup (self->by_key, &place);
   GPtrArray *drafts = g_hash_table_lookup (self->drafts, &place);
 
-  told_out->st_ino = 0;
   gboolean promised;
 
+  told_out->st_ino = 0;
   promised = value != NULL && MAX (value->entry_until_us, value->attrs_until_us) > now_us;
   if (value != NULL)
     *told_out = value->seen;

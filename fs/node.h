@@ -73,9 +73,9 @@ TtlBucket *ttl_node_dup_place (TtlNode *node, TtlName backing_out);
 /* Each of these returns a pinned node that counts one more lookup: it is meant to be told to the kernel; where the reply
  * fails, ttl_nodes_forget() it. */
 TtlNode *ttl_nodes_ensure_bucket (TtlNodes *self, TtlBucket *bucket);
+/* NULL: another version is promised; do *@recall_out first, and ask again. */
 TtlNode *ttl_nodes_ensure_value (TtlNodes *self, TtlBucket *bucket, const char *backing,
                                  const struct stat *st, TtlRecall *recall_out);
-/* NULL: another version is promised; do *@recall_out first, and ask again. */
 /* A value node that no other LOOKUP ends at. An OPEN for writing may make it a draft node, so it has an origin like one. */
 TtlNode *ttl_nodes_add_private (TtlNodes *self, TtlBucket *bucket, const char *backing,
                                 const struct stat *st);
@@ -91,9 +91,8 @@ typedef enum
   TTL_OPEN_OTHER,  /* the node stands for another version that is being read: look up again */
 } TtlOpenVerdict;
 
-/* The version @st has been opened through @node with descriptor @fd; unless OTHER, call close_value() at the end. */
-/* @until_us: how long the version's entry may be promised, monotonic. *@recall_out: what has to be taken back before the
- * reply. */
+/* The version @st has been opened through @node with descriptor @fd; unless OTHER, call close_value() at the end. @until_us: how
+ * long the version's entry may be promised, monotonic. *@recall_out: what has to be taken back before the reply. */
 TtlOpenVerdict ttl_node_open_value (TtlNode *node, const struct stat *st, int fd, gint64 until_us,
                                     TtlRecall *recall_out);
 /* OTHER, and nevertheless opened: the kernel does not look again. As above. */
