@@ -104,6 +104,14 @@ ttl_fs_bucket_changed (TtlFs *self, TtlBucket *bucket, gboolean soon)
     ttl_promises_recall_attrs_soon (self->promises, recall.attrs[0].id);
 }
 
+static __thread const TtlNode *spared;
+
+void
+ttl_fs_spare (const TtlNode *node)
+{
+  spared = node;
+}
+
 void
 ttl_fs_draft_begun (TtlFs *self, TtlBucket *bucket, const char *backing)
 {
@@ -112,7 +120,7 @@ ttl_fs_draft_begun (TtlFs *self, TtlBucket *bucket, const char *backing)
   ttl_promises_move_stamp (self->promises, ttl_bucket_id (bucket), backing);
   if (!ttl_promises_may_be_made (self->promises))
     return;
-  ttl_nodes_begun (self->nodes, bucket, backing, &recall);
+  ttl_nodes_begun (self->nodes, bucket, backing, spared, &recall);
   if (ttl_promises_end_absence (self->promises, ttl_bucket_id (bucket), backing))
     recall.entries = TRUE;
   ttl_fs_recall (self, &recall);

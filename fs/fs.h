@@ -110,6 +110,9 @@ void ttl_fs_name_gone (TtlFs *self, TtlBucket *bucket, const char *name, const c
  * for which nobody waits; what is asked of us afterwards we answer in order, and what the kernel knows by itself would be
  * old: so nothing is promised of the key until then (ttl_node_promise() sees to that), and what was, is taken back. */
 void ttl_fs_draft_begun (TtlFs *self, TtlBucket *bucket, const char *backing);
+/* What the calling thread begins from here on is not a reason to take back the attributes of @node, which it is about to make its
+ * draft's own; NULL: no more. */
+void ttl_fs_spare (const TtlNode *node);
 /* The key's value node for the version @st, as ttl_nodes_ensure_value(). */
 TtlNode *ttl_fs_ensure_value (TtlFs *self, TtlBucket *bucket, const char *backing,
                               const struct stat *st);

@@ -36,6 +36,7 @@ struct TtlNode
   gboolean
       taken_over; /* draft: it was the key's value node, and others may still come to it by its path */
   gboolean disturbed;  /* draft: see disturb() */
+  gboolean truncated;  /* of the attributes promised the kernel goes by the mode and owner alone */
   gint64 refused_us;   /* monotonic; see refuse_once() */
   struct stat seen;    /* value, draft before its OPEN: what the kernel was told last */
   struct stat version; /* value: what it stands for; st_ino == 0 before the first open tells */
@@ -427,6 +428,13 @@ recall_entry_locked (TtlNode *node, gint64 until_us, TtlRecall *recall)
   recall->promised = node->promised;
 }
 
+/* What the kernel judges by whether somebody may open the node. */
+static gboolean
+is_same_rights (const struct stat *a, const struct stat *b)
+{
+  return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid;
+}
+
 static gboolean
 is_misled_locked (const TtlNode *node)
 {
@@ -768,14 +776,16 @@ ttl_node_may_be_taken_over (TtlNode *node)
 }
 
 gboolean
-ttl_node_take_over (TtlNode *node, TtlWriter *writer, TtlRecall *recall_out)
+ttl_node_take_over (TtlNode *node, TtlWriter *writer, gboolean truncates, TtlRecall *recall_out)
 {
   TTL_LOCKED (&node->table->lock);
 
   *recall_out = (TtlRecall){ 0 };
   if (!may_be_taken_over_locked (node))
     return FALSE;
-  recall_attrs_locked (node, recall_out);
+  node->truncated = truncates;
+  if (!truncates)
+    recall_attrs_locked (node, recall_out);
   g_hash_table_remove (node->table->by_key, &node->place);
   g_atomic_int_set (&node->kind, TTL_NODE_DRAFT);
   node->taken_over = TRUE;
@@ -931,14 +941,15 @@ ttl_nodes_has_unpublished (TtlNodes *self, TtlBucket *bucket, const char *backin
 }
 
 void
-ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing, TtlRecall *recall_out)
+ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing, const TtlNode *spared,
+                 TtlRecall *recall_out)
 {
   const Place place = { ttl_bucket_id (bucket), backing };
   TTL_LOCKED (&self->lock);
   TtlNode *value = g_hash_table_lookup (self->by_key, &place);
 
   *recall_out = (TtlRecall){ 0 };
-  if (value != NULL)
+  if (value != NULL && value != spared)
     recall_attrs_locked (value, recall_out);
 }
 
@@ -961,6 +972,7 @@ ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
   if (!unchanged || for_us <= 0 || !ttl_promises_may_be_made (promises))
     return FALSE;
   node->seen = *st;
+  node->truncated = FALSE;
   node->promised++;
   node->attrs_until_us = MAX (node->attrs_until_us, until_us);
   if (entry)
@@ -974,6 +986,7 @@ ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us)
   TTL_LOCKED (&node->table->lock);
 
   node->seen = *st;
+  node->truncated = FALSE;
   node->promised++;
   node->attrs_until_us = g_get_monotonic_time () + for_us;
 }
@@ -997,8 +1010,7 @@ ttl_node_is_remembered (TtlNode *node)
 gboolean
 ttl_node_is_same_stat (const struct stat *a, const struct stat *b)
 {
-  return is_same_content (a, b) && a->st_mode == b->st_mode && a->st_nlink == b->st_nlink
-         && a->st_uid == b->st_uid && a->st_gid == b->st_gid;
+  return is_same_content (a, b) && is_same_rights (a, b) && a->st_nlink == b->st_nlink;
 }
 
 void
@@ -1041,11 +1053,13 @@ value_changed_locked (TtlNode *node, const struct stat *st, const TtlNode *told,
 static void
 draft_changed_locked (TtlNode *node, const TtlDraft *by, const struct stat *st, TtlRecall *recall)
 {
-  if (by != NULL && node->writer->draft == by)
-    {
-      node->version = node->seen = *st;
-      recall_attrs_locked (node, recall);
-    }
+  const gboolean is_put = by != NULL && node->writer->draft == by;
+
+  if (is_put ? !node->truncated || !is_same_rights (&node->seen, st)
+             : st != NULL && !is_same_rights (&node->seen, st))
+    recall_attrs_locked (node, recall);
+  if (is_put)
+    node->version = node->seen = *st;
   if (st == NULL
       || (node->version.st_ino != st->st_ino && !ttl_draft_put (node->writer->draft, st->st_ino)))
     recall_entry_locked (node, 0, recall);

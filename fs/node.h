@@ -142,8 +142,11 @@ gboolean ttl_node_is_private (TtlNode *node); /* it came from add_private() */
 /* Makes a value node that nobody reads, and that no other caller was told of, a draft node. */
 gboolean ttl_node_convert (TtlNode *node);
 /* Makes the key's value node that nobody reads @writer's draft node. FALSE when it is not, or is read. *@recall_out: its
- * attributes, which others must not see change, if they are promised. */
-gboolean ttl_node_take_over (TtlNode *node, TtlWriter *writer, TtlRecall *recall_out);
+ * attributes, which others must not see change, if they are promised. When the OPEN @truncates there is nothing to take back: as
+ * soon as that is answered the kernel distrusts by itself all that a write changes, and goes on trusting the mode and
+ * the owner, which spares the next OPEN a question. */
+gboolean ttl_node_take_over (TtlNode *node, TtlWriter *writer, gboolean truncates,
+                             TtlRecall *recall_out);
 /* Whether ttl_node_take_over() might do. */
 gboolean ttl_node_may_be_taken_over (TtlNode *node);
 /* The draft node that thread @tid's intent to write (bucket, backing) entitles it to: pinned and with one lookup more;
@@ -187,8 +190,8 @@ void ttl_nodes_recalled (TtlNodes *self, const TtlRecall *recall);
 void ttl_nodes_changed (TtlNodes *self, TtlBucket *bucket, const char *backing, const TtlDraft *by,
                         const struct stat *st, const TtlNode *told, gint64 until_us,
                         TtlRecall *recall_out);
-/* What has to be taken back since somebody has something unpublished of the key. */
-void ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing,
+/* What has to be taken back since somebody has something unpublished of the key, but of @spared, which may be NULL. */
+void ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing, const TtlNode *spared,
                       TtlRecall *recall_out);
 gboolean ttl_nodes_has_unpublished (TtlNodes *self, TtlBucket *bucket, const char *backing);
 /* FALSE when nothing of the key is promised. *@told_out: what was told of its value node last; st_ino 0: nothing. */

@@ -159,9 +159,9 @@ Test (the_kernel, asks_three_times_for_a_put_and_once_for_capabilities)
   put_new ("k");
   look_at ("k");
   assert_asks ("OPEN GETXATTR WRITE FLUSH ", put_over ("k"));
-  /* The mode, for the permission to open: with the size, which was taken back, the kernel forgets all attributes. */
-  assert_asks ("GETATTR OPEN GETXATTR WRITE FLUSH ", put_over ("k"));
-  assert_asks ("GETATTR OPEN READ ", read_key ("k"));
+  assert_asks ("OPEN GETXATTR WRITE FLUSH ", put_over ("k"));
+  assert_asks ("OPEN GETXATTR WRITE FLUSH ", put_over ("k"));
+  assert_asks ("OPEN GETATTR READ ", read_key ("k"));
   assert_asks ("OPEN ", read_key ("k"));
 }
 
@@ -202,7 +202,9 @@ Test (the_kernel, asks_for_many_names_at_a_time)
   sleep_ms (30);
   look_at (".");
   from = log_length ();
-  assert_ok (bash ("ls --color=never -U --time-style=+ $MNT | wc -l; find $MNT -printf %s >$TMP/sizes").status);
+  assert_ok (
+      bash ("ls --color=never -U --time-style=+ $MNT | wc -l; find $MNT -printf %s >$TMP/sizes")
+          .status);
   asked = asked_since (from);
   cr_expect_null (strstr (asked, "LOOKUP"), "%s", asked);
   cr_expect_lt (strlen (asked), 2000, "%s", asked);
@@ -265,6 +267,51 @@ Test (the_kernel, is_told_of_a_lease_that_ends_sooner)
   cr_expect_not (sees ("l"));
 }
 
+static int
+open_to_read (const void *data G_GNUC_UNUSED)
+{
+  int fd = open (at ("k"), O_RDONLY | O_CLOEXEC);
+
+  return fd < 0 ? errno : close (fd);
+}
+
+static int
+close_to_others (const void *data G_GNUC_UNUSED)
+{
+  return chmod (at ("k"), 0600);
+}
+
+static int
+open_to_others (const void *data G_GNUC_UNUSED)
+{
+  return chmod (at ("k"), 0644);
+}
+
+/* While a key is put over the kernel goes on judging by the mode that it knows, until that is another. */
+Test (the_kernel, judges_by_the_mode_of_now_while_a_key_is_put_over)
+{
+  const uid_t nobody = 65534;
+  int fd;
+
+  need_root ();
+  put_new ("k");
+  look_at ("k");
+  fd = open (at ("k"), O_WRONLY | O_TRUNC | O_CLOEXEC);
+  assert_ok (fd);
+  assert_ok (write_all (fd, "other"));
+  cr_expect_eq (in_child (nobody, open_to_read, NULL), 0);
+  assert_ok (in_child (ANY_USER, close_to_others, NULL));
+  cr_expect_eq (in_child (nobody, open_to_read, NULL), EACCES);
+  assert_ok (in_child (ANY_USER, open_to_others, NULL));
+  cr_expect_eq (in_child (nobody, open_to_read, NULL), 0);
+  assert_ok (chmod (raw ("k"), 0600));
+  assert_eventually (1000, in_child (nobody, open_to_read, NULL) == EACCES);
+  assert_ok (close (fd));
+  cr_expect_eq (in_child (nobody, open_to_read, NULL), EACCES);
+  assert_ok (chmod (raw ("k"), 0644));
+  assert_eventually (1000, in_child (nobody, open_to_read, NULL) == 0);
+}
+
 /* Two spellings of one key are two names to the kernel. */
 Test (the_kernel, is_told_by_whatever_name_a_key_is_removed)
 {
@@ -283,7 +330,8 @@ Test (the_kernel, is_told_by_whatever_name_a_key_is_removed)
 Test (the_kernel, believes_in_no_absence_while_something_is_unpublished)
 {
   for (int i = 0; i < 50; i++)
-    assert_bash ("! test -e $MNT/e && : > $MNT/e && test -e $MNT/e && rm $MNT/e && ! test -e $MNT/e");
+    assert_bash (
+        "! test -e $MNT/e && : > $MNT/e && test -e $MNT/e && rm $MNT/e && ! test -e $MNT/e");
 }
 
 Test (the_kernel, remembers_nothing_where_it_is_told_not_to)
