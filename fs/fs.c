@@ -475,11 +475,31 @@ ttl_fs_name_gone (TtlFs *self, TtlBucket *bucket, const char *name, const char *
 
 /* ---- attributes ---- */
 
-static int
-send_back (TtlFs *self, TtlNode *node, pid_t tid)
+gboolean
+ttl_fs_send_back (TtlFs *self, TtlNode *node, pid_t tid)
 {
-  ttl_nodes_sent_back (self->nodes, node, tid);
-  return -ESTALE;
+  TtlRecall recall;
+  struct stat st;
+
+  ttl_node_get_seen (node, &st);
+  if (!ttl_caller_has_open (tid, st.st_ino))
+    {
+      ttl_nodes_sent_back (self->nodes, node, tid);
+      return TRUE;
+    }
+  ttl_node_recall_entry (node, &recall);
+  ttl_fs_recall (self, &recall);
+  return FALSE;
+}
+
+/* To look up again, or, by a descriptor, what it was when it was found. */
+static int
+send_back_or_tell (TtlFs *self, TtlNode *node, pid_t tid, struct stat *st_out)
+{
+  if (ttl_fs_send_back (self, node, tid))
+    return -ESTALE;
+  ttl_node_get_seen (node, st_out);
+  return 0;
 }
 
 /* Never ENOENT for a version that a LOOKUP has found: in the midst of an open with O_CREAT that would be the answer to the user.
@@ -495,7 +515,7 @@ stat_value (TtlFs *self, TtlNode *node, TtlBucket *bucket, const char *backing, 
   int res;
 
   if (ttl_node_is_misled (node))
-    return send_back (self, node, tid);
+    return send_back_or_tell (self, node, tid, st_out);
   res = ttl_store_stat (self->store, bucket, backing, now_ns, &entry);
   if (res < 0 && res != -ENOENT && res != -ESTALE)
     return res;
@@ -510,7 +530,7 @@ stat_value (TtlFs *self, TtlNode *node, TtlBucket *bucket, const char *backing, 
   if (fd >= 0)
     return fstat (fd, st_out) < 0 ? -errno : 0;
   if (ttl_node_is_remembered (node))
-    return send_back (self, node, tid);
+    return send_back_or_tell (self, node, tid, st_out);
   ttl_node_get_seen (node, st_out);
   return 0;
 }
@@ -590,10 +610,10 @@ stat_draft_node (TtlFs *self, TtlNode *node, TtlBucket *bucket, const char *back
           return fstat (other, st_out) < 0 ? -errno : 0;
         }
       if (writer == NULL) /* it was somebody's, who has closed it, and is nothing now */
-        return send_back (self, node, tid);
+        return send_back_or_tell (self, node, tid, st_out);
       res = ttl_store_stat (self->store, bucket, backing, now_ns, &entry);
       if (res == -ENOENT)
-        return send_back (self, node, tid);
+        return send_back_or_tell (self, node, tid, st_out);
       if (res == 0)
         *st_out = entry.st;
       ttl_node_disturb (node);

@@ -113,6 +113,10 @@ void ttl_fs_draft_begun (TtlFs *self, TtlBucket *bucket, const char *backing);
 /* What the calling thread begins from here on is not a reason to take back the attributes of @node, which it is about to make its
  * draft's own; NULL: no more. */
 void ttl_fs_spare (const TtlNode *node);
+/* Thread @tid has asked about a node that no path leads to by now: TRUE when it is to be answered ESTALE and to look up again. FALSE
+ * when it has a descriptor of it, for which nothing is looked up: one by O_PATH, or else we would have seen an OPEN. (Should it
+ * come by the path all the same, it is told once more what was; no path leads there from then on.) */
+gboolean ttl_fs_send_back (TtlFs *self, TtlNode *node, pid_t tid);
 /* The key's value node for the version @st, as ttl_nodes_ensure_value(). */
 TtlNode *ttl_fs_ensure_value (TtlFs *self, TtlBucket *bucket, const char *backing,
                               const struct stat *st);

@@ -1007,6 +1007,15 @@ ttl_node_is_remembered (TtlNode *node)
   return node->entry_until_us > g_get_monotonic_time ();
 }
 
+void
+ttl_node_recall_entry (TtlNode *node, TtlRecall *recall_out)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  *recall_out = (TtlRecall){ 0 };
+  recall_entry_locked (node, 0, recall_out);
+}
+
 gboolean
 ttl_node_is_same_stat (const struct stat *a, const struct stat *b)
 {

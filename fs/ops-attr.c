@@ -193,11 +193,8 @@ op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
       writer = handle->writer != NULL ? ttl_writer_ref (handle->writer) : NULL;
     }
   if (writer == NULL && fi == NULL && ttl_node_kind (node) == TTL_NODE_VALUE
-      && ttl_node_is_misled (node))
-    {
-      ttl_nodes_sent_back (fs->nodes, node, tid);
-      res = -ESTALE;
-    }
+      && ttl_node_is_misled (node) && ttl_fs_send_back (fs, node, tid))
+    res = -ESTALE;
   else
     res = setattr (fs, node, writer, &owner, attr, to_set, now_ns);
   if (res == 0)

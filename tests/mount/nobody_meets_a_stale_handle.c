@@ -197,3 +197,24 @@ work_on_one_key (gboolean removed)
 Test (nobody, meets_a_stale_handle) { work_on_one_key (FALSE); }
 
 Test (nobody, meets_more_than_enoent_where_a_key_is_removed) { work_on_one_key (TRUE); }
+
+/* A descriptor by O_PATH is no open description to a file system, and yet fstat() must not be sent back to a path. */
+Test (nobody, meets_one_by_a_descriptor_of_a_place)
+{
+  struct stat st;
+  int fd;
+
+  assert_ok (put (at ("k"), "old"));
+  assert_ok (stat (at ("k"), &st));
+  fd = open (at ("k"), O_PATH | O_CLOEXEC);
+  assert_ok (fd);
+  assert_ok (put (raw (".tmp_x"), "newer"));
+  assert_ok (rename (raw (".tmp_x"), raw ("k")));
+  sleep_ms (50);
+  assert_ok (fstat (fd, &st));
+  cr_expect_eq (st.st_size, 3);
+  assert_ok (stat (at ("k"), &st));
+  cr_expect_eq (st.st_size, 5);
+  assert_ok (utimensat (AT_FDCWD, text ("/proc/self/fd/%d", fd), NULL, 0));
+  close (fd);
+}
