@@ -149,11 +149,20 @@ def of_lateness(figures):
     return targets
 
 
+def of_burst(figures):
+    burst = figures.results.get("burst") or {}
+    quiet, during = burst.get("quiet") or {}, burst.get("during") or {}
+    ratio = during["p99_us"] / quiet["p99_us"] if quiet and during else None
+    return [Target(f"{burst.get('keys', 100000)} keys expire at once: p99 of puts at most doubled", ratio, at_most(2),
+                   f"{ratio or 0:.2f}")]
+
+
 def targets(figures):
     found = [target for fs in ("tmpfs", "ext4") if f"ttlfs {fs}" in figures.subjects
              for target in of_operations(figures, fs)]
     found += starvation(figures) if figures.subjects else []
-    for section, of in (("many", of_many), ("held", of_held), ("late", of_lateness)):
+    for section, of in (("many", of_many), ("held", of_held), ("late", of_lateness),
+                        ("burst", of_burst)):
         if section in figures.results:
             found += of(figures)
     return found

@@ -46,7 +46,7 @@ def describe(root):
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "kernel": platform.release(),
         "system": first_match(r'^PRETTY_NAME="?([^"\n]*)', "/etc/os-release"),
-        "libfuse": output("pkg-config", "--modversion", "fuse3") or None,
+        "libfuse": version(root / "build-bench/fs/ttlfs", "--version", pattern=r"libfuse ([^)]+)"),
         "redis": version("redis-server", "--version", pattern=r"v=(\S+)"),
         "etcd": version("etcd", "--version"),
         "commit": commit(root),

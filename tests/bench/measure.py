@@ -306,3 +306,59 @@ def late(setup, mode):
                                       30_000))
         result["cpu_s"] = round(places.cpu_seconds(mounted.pid), 3)
         return result
+
+
+def burst(setup, mode):
+    """What puts into a bucket take while all that was in it expires at one moment."""
+    with contextlib.ExitStack() as stack:
+        base = places.tmpfs(stack, setup.work / "tmpfs-burst")
+        raw = base / "backing"
+        mounted = places.ttlfs(stack, setup.ttlfs, raw, setup.work / "mnt-burst", setup.work / "ttlfs-burst.log",
+                               options="ttl=1h")
+        os.mkdir(mounted.dir / "b")
+        os.setxattr(mounted.dir / "b", "user.ttlfs.ttl", b"1h")
+        without = inodes(raw)
+        began = time.time()
+        for number in range(mode.burst):
+            os.close(os.open(raw / "b" / f"k{number}", os.O_CREAT | os.O_WRONLY))
+        made_s = time.time() - began
+        end = time.time() + made_s + 2 * mode.burst_s + 1
+        for number in range(mode.burst):
+            os.utime(raw / "b" / f"k{number}", (end - 3600, end - 3600))
+        time.sleep(max(0, end - 1 - mode.burst_s - time.time()))
+        quiet = put_for(mounted.dir / "b", end - 1)
+        time.sleep(max(0, end - time.time()))
+        during, left = [], mode.burst
+        while left and time.time() < end + 60:
+            during += put_for(mounted.dir / "b", time.time() + 0.1)
+            left = max(0, inodes(raw) - without - FEW)
+        took = time.time() - end
+    return {"keys": mode.burst, "took_s": round(took, 2), "left": left, "quiet": percentiles(quiet),
+            "during": percentiles(during)}
+
+
+FEW = 4  # what is put meanwhile
+
+
+def inodes(directory):
+    """How many its file system has; to list the directory would take the time that is measured."""
+    there = os.statvfs(directory)
+    return there.f_files - there.f_ffree
+
+
+def put_for(bucket, until):
+    """Puts over one key until then. Microseconds of each."""
+    took = []
+    while time.time() < until or not took:
+        began = time.perf_counter()
+        descriptor = os.open(bucket / "put", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.write(descriptor, b"x" * 64)
+        os.close(descriptor)
+        took.append((time.perf_counter() - began) * 1e6)
+    return took
+
+
+def percentiles(values):
+    values = sorted(values)
+    return {"n": len(values), "p50_us": round(values[len(values) // 2], 1),
+            "p99_us": round(values[min(len(values) - 1, len(values) * 99 // 100)], 1), "max_us": round(values[-1], 1)}

@@ -144,6 +144,11 @@ def markdown(results, chart, chart_of_clients):
                   f"{held['resident_mib']} MiB.", ""]
     if "late" in results:
         lines += ["## After the deadline", "", *lateness(results), ""]
+    if "burst" in results:
+        burst = results["burst"]
+        lines += ["## Many at one moment", "", f"{burst['keys']} keys of one bucket expire, and are gone within "
+                  f"{burst['took_s']} s. A put into it, p50 / p99: {burst['quiet']['p50_us']} / {burst['quiet']['p99_us']} µs "
+                  f"before, {burst['during']['p50_us']} / {burst['during']['p99_us']} µs meanwhile.", ""]
     if figures.errors or results["left_out"]:
         lines += ["## Left out", ""] + [f"- {note}" for note in results["left_out"]]
         lines += [f"- {cell['op']} on {cell['subject']} by {cell['clients']}: {cell['error']}" for cell in figures.errors]
