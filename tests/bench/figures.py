@@ -16,7 +16,9 @@ class Figures:
         self.mixed = [cell for cell in cells if cell["mixed"] and "error" not in cell]
         self.errors = [cell for cell in cells if "error" in cell]
         self.ops = list(dict.fromkeys(cell["op"] for cell in cells if not cell["mixed"]))
-        self.subjects = list(dict.fromkeys(cell["subject"] for cell in cells if cell["subject"] != "nullfs"))
+        subjects = dict.fromkeys(cell["subject"] for cell in cells)
+        self.floors = [subject for subject in subjects if subject.startswith("nullfs")]
+        self.subjects = [subject for subject in subjects if subject not in self.floors]
         self.clients = sorted({cell["clients"] for cell in cells if not cell["mixed"]})
 
     def get(self, op, subject, clients=1):

@@ -97,6 +97,12 @@ def add_servers(stack, setup, base, mode, subjects):
         setup.leave_out("etcd", why)
 
 
+def add_nullfs(stack, setup, name, options, subjects):
+    where = setup.work / f"mnt-{name.replace(' ', '-')}"
+    mounted = places.Mounted(stack, [setup.nullfs, "-f", *options, where], where, where.with_suffix(".log"))
+    subjects.append(f"nullfs,{name},dir={mounted.dir}")
+
+
 def compare(setup, mode, ops=None):
     """Every operation on every subject; with @ops only those."""
     groups = [group for group in GROUPS if not ops or set(group.split(",")) & set(ops)]
@@ -104,10 +110,10 @@ def compare(setup, mode, ops=None):
     subjects = []
     with contextlib.ExitStack() as stack:
         base, mounted = add_file_system(stack, setup, "tmpfs", places.tmpfs, mode, subjects)
-        nullfs = places.Mounted(stack, [setup.nullfs, "-f", setup.work / "mnt-nullfs"], setup.work / "mnt-nullfs",
-                                setup.work / "nullfs.log")
-        subjects.append(f"nullfs,nullfs,file={nullfs.dir}/file")
         transport = "io_uring" if places.uses_uring(mounted.pid) else "/dev/fuse"
+        add_nullfs(stack, setup, "nullfs", [], subjects)
+        if transport == "io_uring":
+            add_nullfs(stack, setup, "nullfs io_uring", ["-o", "io_uring"], subjects)
         if mode.ext4:
             try:
                 add_file_system(stack, setup, "ext4", places.ext4, mode, subjects)

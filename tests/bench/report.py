@@ -2,7 +2,7 @@
 import figures as judged
 
 WHAT = {
-    "round-trip": "a getattr of nullfs", "stat-hot": "stat, hot", "stat-cold": "stat, cold", "get-hot": "get, hot",
+    "round-trip": "a getattr, uncached", "stat-hot": "stat, hot", "stat-cold": "stat, cold", "get-hot": "get, hot",
     "get-first": "get, first", "get-1k": "get, 1 KiB", "get-64k": "get, 64 KiB", "get-4m": "get, 4 MiB",
     "get-4m-first": "get, 4 MiB, first", "put-new": "put, new", "put-over": "put, over", "append": "append",
     "touch": "touch", "rename": "rename", "unlink": "unlink", "list": "list", "list-stat": "list and stat",
@@ -43,13 +43,23 @@ def setting(results):
 def latencies(figures, clients):
     rows = []
     for op in figures.ops:
-        row = [what(op, figures.results)]
-        if op == "round-trip":
-            cell = figures.get(op, "nullfs", clients)
-            rows.append([row[0], cell_text(cell)] + [""] * (len(figures.subjects) - 1))
-            continue
-        rows.append(row + [cell_text(figures.get(op, subject, clients)) for subject in figures.subjects])
+        if op != "round-trip":
+            rows.append([what(op, figures.results)]
+                        + [cell_text(figures.get(op, subject, clients)) for subject in figures.subjects])
     return table(["µs, p50 / p99", *figures.subjects], rows)
+
+
+def floor(figures):
+    """What an operation must take where a FUSE daemon does nothing at all for it, beside what it takes."""
+    ours = [subject for subject in figures.subjects if subject.startswith("ttlfs")]
+    columns = figures.floors + [subject for subject in figures.subjects if subject in ours or subject.startswith("redis")]
+    pairs = [(mine, null) for mine in ours for null in figures.floors]
+    rows = []
+    for op in ("round-trip", "get-hot", "put-over"):
+        ratios = [figures.ratio((op, mine), (op, null)) for mine, null in pairs]
+        rows.append([WHAT[op]] + [cell_text(figures.get(op, subject)) for subject in columns]
+                    + [number(value) if value is not None else "" for value in ratios])
+    return table(["µs, p50 / p99", *columns, *(f"{mine} : {null}" for mine, null in pairs)], rows)
 
 
 def cell_text(cell):
@@ -130,6 +140,8 @@ def markdown(results, chart, chart_of_clients):
             lines += [f"## {clients} client{'s' if clients > 1 else ''}", ""] if clients > 1 else []
             lines += [*latencies(figures, clients), "", *ratios(figures, clients), ""] if clients > 1 else []
             lines += [*rates(figures, clients), ""]
+    if figures.floors:
+        lines += ["## What FUSE takes", "", "nullfs does nothing for a request but reply.", "", *floor(figures), ""]
     if figures.mixed:
         lines += ["## Different operations at once", "", *fairness(figures), ""]
     if "trips" in results:

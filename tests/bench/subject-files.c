@@ -27,7 +27,7 @@ typedef struct
   char *dir;
   char *raw;          /* the same bucket in the backing directory; equal to dir without a mount */
   gboolean by_rename; /* a put is a scratch file and rename() */
-  char *null_file;    /* of nullfs only */
+  gboolean null;      /* nullfs, which has no buckets and some keys */
   guint serial;       /* of the bucket made last */
   char *bucket[OP_COUNT]; /* of the slice that is under way */
 } Files;
@@ -264,7 +264,7 @@ files_prepare (Subject *base, Op op, guint clients)
   Files *self = (Files *)base;
   const char *permanent = permanent_bucket (op);
 
-  if (op == OP_ROUND_TRIP)
+  if (self->null)
     return;
   g_free (self->bucket[op]);
   self->bucket[op]
@@ -282,7 +282,7 @@ files_clean (Subject *base, Op op)
   g_autofree char *raw = NULL;
   DIR *dir;
 
-  if (op == OP_ROUND_TRIP || permanent_bucket (op) != NULL)
+  if (self->null || permanent_bucket (op) != NULL)
     return;
   raw = g_build_filename (self->raw, self->bucket[op], NULL);
   dir = opendir (raw);
@@ -318,16 +318,12 @@ files_connect (Subject *base, Op op, guint number, guint clients)
   g_snprintf (client->scratch, sizeof client->scratch, ".tmp_%u", number);
   if (has_pool (op))
     share_pool (client, clients);
-  if (op == OP_ROUND_TRIP)
-    {
-      client->fd = open (self->null_file, O_RDONLY | O_CLOEXEC);
-      if (client->fd < 0)
-        fail ("%s: %s", self->null_file, g_strerror (errno));
-      return client;
-    }
-  dir = g_build_filename (self->dir, self->bucket[op], NULL);
+  dir = g_build_filename (self->dir, self->bucket[op],
+                          NULL); /* without a bucket, where nullfs is mounted */
   if (chdir (dir) < 0)
     fail ("chdir %s: %s", dir, g_strerror (errno));
+  if (op == OP_ROUND_TRIP && (client->fd = open ("file", O_RDONLY | O_CLOEXEC)) < 0)
+    fail ("%s/file: %s", dir, g_strerror (errno));
   return client;
 }
 
@@ -438,7 +434,9 @@ files_disconnect (Client *client)
 static gboolean
 files_can (const Subject *base, Op op)
 {
-  return (((const Files *)base)->null_file != NULL) == (op == OP_ROUND_TRIP);
+  if (((const Files *)base)->null)
+    return op == OP_ROUND_TRIP || op == OP_GET_HOT || op == OP_PUT_OVER;
+  return op != OP_ROUND_TRIP;
 }
 
 static void
@@ -450,7 +448,6 @@ files_free (Subject *base)
     g_free (self->bucket[i]);
   g_free (self->dir);
   g_free (self->raw);
-  g_free (self->null_file);
   g_free (self);
 }
 
@@ -470,17 +467,15 @@ subject_files_new (const char *kind, char **parameters)
 {
   const char *dir = subject_parameter (parameters, "dir");
   const char *raw = subject_parameter (parameters, "raw");
-  const char *null_file = subject_parameter (parameters, "file");
-  const gboolean null = g_str_equal (kind, "nullfs");
   Files *self;
 
-  if (null ? null_file == NULL : dir == NULL)
+  if (dir == NULL)
     fail ("%s: where is it?", kind);
   self = g_new0 (Files, 1);
   self->base.class = &files_class;
   self->dir = g_strdup (dir);
   self->raw = g_strdup (raw != NULL ? raw : dir);
   self->by_rename = g_str_equal (kind, "directory");
-  self->null_file = null ? g_strdup (null_file) : NULL;
+  self->null = g_str_equal (kind, "nullfs");
   return &self->base;
 }
