@@ -46,6 +46,7 @@ typedef struct
   TtlFs *fs;
   TtlPlace places[2];
   guint n_places;
+  guint64 received;
 } Late;
 
 static void
@@ -66,7 +67,7 @@ serve_late (gpointer data)
   Late *self = data;
 
   for (guint i = 0; i < self->n_places; i++)
-    ttl_order_wait (self->fs->order, &self->places[i]);
+    ttl_order_wait (self->fs->order, &self->places[i], self->received);
   self->request.serve (&self->request);
   late_free (self);
 }
@@ -144,7 +145,7 @@ static gboolean
 must_wait (const Late *self)
 {
   for (guint i = 0; i < self->n_places; i++)
-    if (ttl_order_is_closing (self->fs->order, &self->places[i]))
+    if (ttl_order_is_closing (self->fs->order, &self->places[i], self->received))
       return TRUE;
   return FALSE;
 }
@@ -188,6 +189,7 @@ in_turn (const Request *request, About about)
     }
   late = g_new0 (Late, 1);
   late->fs = fs;
+  late->received = ttl_order_now (fs->order);
   find_places (late, request, about);
   if (must_wait (late))
     {

@@ -218,23 +218,37 @@ is_about (const TtlClosing *closing, const TtlPlace *place)
 }
 
 static TtlClosing *
-find_locked (TtlOrder *self, const TtlPlace *place)
+find_locked (TtlOrder *self, const TtlPlace *place, guint64 since)
 {
   const gint64 now_us = g_get_monotonic_time ();
 
   clear_locked (self, now_us);
   for (GList *link = self->closing.head; link != NULL; link = link->next)
-    if (is_about (link->data, place) && is_awaited_locked (link->data, now_us))
-      return link->data;
+    {
+      TtlClosing *closing = link->data;
+
+      if (closing->flush > since)
+        return NULL;
+      if (is_about (closing, place) && is_awaited_locked (closing, now_us))
+        return closing;
+    }
   return NULL;
 }
 
-gboolean
-ttl_order_is_closing (TtlOrder *self, const TtlPlace *place)
+guint64
+ttl_order_now (TtlOrder *self)
 {
   TTL_LOCKED (&self->lock);
 
-  return find_locked (self, place) != NULL;
+  return self->flushes;
+}
+
+gboolean
+ttl_order_is_closing (TtlOrder *self, const TtlPlace *place, guint64 since)
+{
+  TTL_LOCKED (&self->lock);
+
+  return find_locked (self, place, since) != NULL;
 }
 
 typedef struct
@@ -303,17 +317,17 @@ look_locked (TtlOrder *self, TtlClosing *closing, gboolean everybody)
 }
 
 void
-ttl_order_wait (TtlOrder *self, const TtlPlace *place)
+ttl_order_wait (TtlOrder *self, const TtlPlace *place, guint64 since)
 {
   gint64 pause_us = LOOK_AGAIN_FIRST_US;
   TtlClosing *closing;
 
   TTL_LOCKED (&self->lock);
-  while (!self->ended && (closing = find_locked (self, place)) != NULL)
+  while (!self->ended && (closing = find_locked (self, place, since)) != NULL)
     {
       if (!closing->releasing && look_locked (self, closing, pause_us > LOOK_AGAIN_FIRST_US))
         continue;
-      if (find_locked (self, place) == NULL)
+      if (find_locked (self, place, since) == NULL)
         return;
       wait_locked (self, pause_us);
       pause_us = MIN (2 * pause_us, LOOK_AGAIN_MAX_US);

@@ -23,6 +23,7 @@
  *   2. If the close was the last, nobody has a descriptor when the request is received, so nothing that /proc shows
  *      ends the wait; and the RELEASE has been queued already, or will be without anything more being asked of us.
  *   3. So the wait ends when the RELEASE has been served, and not before, unless that takes longer than PATIENCE (3 s).
+ * A request waits only for what was closing when it was received: where a key is closed all the time, that comes to an end.
  * It ends: the threads that receive do not wait here, helpers do (helpers.h); and FLUSH, RELEASE, READ and WRITE
  * are not about a key in this sense and are served at once. So the RELEASE is received whatever waits.
  *
@@ -72,9 +73,11 @@ void ttl_order_released (TtlOrder *self, TtlClosing *closing);
 
 /* Whether nothing at all is closing. */
 gboolean ttl_order_is_quiet (TtlOrder *self);
-/* Whether something of @place is, as far as is known. Does not block. */
-gboolean ttl_order_is_closing (TtlOrder *self, const TtlPlace *place);
-/* Waits until nothing is. */
-void ttl_order_wait (TtlOrder *self, const TtlPlace *place);
+/* The moment when a request is received, for those below: what is closed later is no concern of its. */
+guint64 ttl_order_now (TtlOrder *self);
+/* Whether something of @place has been closing @since, as far as is known. Does not block. */
+gboolean ttl_order_is_closing (TtlOrder *self, const TtlPlace *place, guint64 since);
+/* Waits until nothing has. */
+void ttl_order_wait (TtlOrder *self, const TtlPlace *place, guint64 since);
 /* The session is over: no RELEASE will come any more, and nobody waits. */
 void ttl_order_end (TtlOrder *self);
