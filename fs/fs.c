@@ -631,6 +631,7 @@ ttl_fs_stat (TtlFs *self, TtlNode *node, pid_t tid, gint64 now_ns, struct stat *
 {
   TtlName backing;
   g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
+  int res;
 
   *timeout_out = 0;
   switch (ttl_node_kind (node))
@@ -638,7 +639,10 @@ ttl_fs_stat (TtlFs *self, TtlNode *node, pid_t tid, gint64 now_ns, struct stat *
     case TTL_NODE_BUCKET:
       return stat_bucket (self, node, bucket, st_out, timeout_out);
     case TTL_NODE_VALUE:
-      return stat_value (self, node, bucket, backing, tid, now_ns, st_out, timeout_out);
+      res = stat_value (self, node, bucket, backing, tid, now_ns, st_out, timeout_out);
+      if (res == 0)
+        ttl_nodes_answered (self->nodes, node, tid);
+      return res;
     case TTL_NODE_DRAFT:
       break;
     }

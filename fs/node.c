@@ -7,8 +7,6 @@
 #define ROOT_ID 1        /* FUSE_ROOT_ID */
 #define INTENTS_MAX 4096 /* threads between an ESTALE and their second OPEN */
 #define JUST_US 5000     /* no longer lie a LOOKUP and what it was made for apart, as a rule */
-#define SPENT_US \
-  1000000 /* nor, on the busiest of machines, an ESTALE and what the kernel does then */
 #define INTENT_US \
   10000000 /* how long such a thread may take: a name that many open at once is looked up many times */
 
@@ -701,6 +699,18 @@ ttl_nodes_sent_back (TtlNodes *self, TtlNode *node, pid_t tid)
     (void)intend_locked (self, node, tid, FALSE, now_us);
 }
 
+void
+ttl_nodes_answered (TtlNodes *self, TtlNode *node, pid_t tid)
+{
+  TTL_LOCKED (&self->lock);
+  Intent *intent = tid > 0 && node->private
+                       ? g_hash_table_lookup (self->intents, GINT_TO_POINTER (tid))
+                       : NULL;
+
+  if (intent != NULL && !intent->to_write)
+    g_hash_table_remove (self->intents, GINT_TO_POINTER (tid));
+}
+
 gboolean
 ttl_nodes_was_sent_back (TtlNodes *self, TtlBucket *bucket, const char *backing, pid_t tid)
 {
@@ -708,8 +718,7 @@ ttl_nodes_was_sent_back (TtlNodes *self, TtlBucket *bucket, const char *backing,
   TTL_LOCKED (&self->lock);
   Intent *intent = tid > 0 ? g_hash_table_lookup (self->intents, GINT_TO_POINTER (tid)) : NULL;
 
-  return is_of (intent, bucket, backing, now_us) && !intent->to_write
-         && intent->since_us + SPENT_US > now_us;
+  return is_of (intent, bucket, backing, now_us) && !intent->to_write;
 }
 
 /* The kernel looks a name up twice on this way, so the second time the same node is the answer. */

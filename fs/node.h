@@ -138,6 +138,8 @@ void ttl_nodes_sent_back (TtlNodes *self, TtlNode *node, pid_t tid);
  * node has not been sent back on this way.) */
 gboolean ttl_nodes_was_sent_back (TtlNodes *self, TtlBucket *bucket, const char *backing,
                                   pid_t tid);
+/* The thread has been told the attributes of @node. If that is the private one, its way back has come to an end. */
+void ttl_nodes_answered (TtlNodes *self, TtlNode *node, pid_t tid);
 gboolean ttl_node_is_private (TtlNode *node); /* it came from add_private() */
 /* Makes a value node that nobody reads, and that no other caller was told of, a draft node. */
 gboolean ttl_node_convert (TtlNode *node);
