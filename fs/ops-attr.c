@@ -164,7 +164,7 @@ stat_once_set (TtlFs *fs, TtlNode *node, pid_t tid, gint64 now_ns, struct stat *
     *st_out = entry.st;
   else
     ttl_node_get_seen (node, st_out);
-  return 0;
+  return st_out->st_ino != 0 ? 0 : -ESTALE;
 }
 
 void

@@ -311,6 +311,8 @@ create (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, p
 
   TTL_LOCKED (&writer->lock);
   res = ttl_draft_stat (draft, &entry_out->attr);
+  if (res == 0)
+    ttl_node_set_seen (node, &entry_out->attr);
   if (res == 0 && ttl_promises_may_be_made (fs->promises))
     {
       ttl_node_promise_draft (node, &entry_out->attr, DRAFT_ATTRS_US);
