@@ -246,6 +246,14 @@ ttl_bucket_id (const TtlBucket *self)
   return self->id;
 }
 
+ino_t
+ttl_bucket_ino (TtlBucket *self)
+{
+  TTL_LOCKED (&self->tree->lock);
+
+  return self->ino;
+}
+
 gboolean
 ttl_bucket_is_root (const TtlBucket *self)
 {

@@ -46,6 +46,8 @@ void ttl_bucket_unref (TtlBucket *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TtlBucket, ttl_bucket_unref)
 
 guint64 ttl_bucket_id (const TtlBucket *self); /* never reused while the tree lives */
+/* Its directory's inode number: the same for a later TtlBucket of the same directory, where nobody kept this one. */
+ino_t ttl_bucket_ino (TtlBucket *self);
 gboolean ttl_bucket_is_root (const TtlBucket *self);
 /* How many buckets lie between it and the root, itself counted: 0 for the root. */
 guint ttl_bucket_depth (TtlBucket *self);

@@ -52,7 +52,8 @@ struct TtlNode
 typedef struct
 {
   guint64 node_id; /* what the thread tried to open, or asked about */
-  guint64 bucket_id;
+  ino_t
+      bucket_ino; /* the kernel may forget the bucket on its way back to it, and it may get another id */
   char *backing;
   gboolean to_write;
   guint64 draft_id; /* the node it was given in the lookup, 0 before */
@@ -650,7 +651,7 @@ is_old (gpointer key G_GNUC_UNUSED, gpointer value, gpointer now_us)
 static gboolean
 is_of (const Intent *intent, TtlBucket *bucket, const char *backing, gint64 now_us)
 {
-  return intent != NULL && intent->bucket_id == ttl_bucket_id (bucket)
+  return intent != NULL && intent->bucket_ino == ttl_bucket_ino (bucket)
          && strcmp (intent->backing, backing) == 0 && !is_old (NULL, (gpointer)intent, &now_us);
 }
 
@@ -665,7 +666,7 @@ intend_locked (TtlNodes *self, TtlNode *node, pid_t tid, gboolean to_write, gint
   if (g_hash_table_size (self->intents) >= INTENTS_MAX)
     return NULL;
   intent = g_new0 (Intent, 1);
-  intent->bucket_id = ttl_bucket_id (node->bucket);
+  intent->bucket_ino = ttl_bucket_ino (node->bucket);
   intent->backing = g_strdup (node->backing);
   intent->node_id = node->id;
   intent->to_write = to_write;

@@ -3,6 +3,7 @@
 
 #include "node.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 TestSuite (node, .init = store_setup, .fini = store_teardown, .timeout = 60);
@@ -80,6 +81,32 @@ Test (node, an_intent_to_write_is_redeemed_by_its_thread_for_its_key_alone)
   ttl_node_unpin (again);
   forget (nodes, draft);
   forget (nodes, node);
+  ttl_nodes_free (nodes);
+}
+
+/* Between the ESTALE and the LOOKUP the kernel may let go of the bucket, too. */
+Test (node, an_intent_outlives_what_is_known_of_its_bucket)
+{
+  const struct stat st = { .st_ino = INO, .st_mode = S_IFREG | 0644 };
+  TtlNodes *nodes = new_nodes ();
+  TtlBucket *b;
+  TtlRecall recall;
+  TtlNode *node;
+  guint64 id;
+
+  cr_assert_eq (mkdir (raw ("b"), 0755), 0);
+  cr_assert_eq (ttl_bucket_get_child (root, "b", &b), 0);
+  id = ttl_bucket_id (b);
+  node = ttl_nodes_ensure_value (nodes, b, "k", &st, &recall);
+  cr_assert (ttl_nodes_intend (nodes, node, getpid (), TRUE));
+  ttl_bucket_unref (b);
+  forget (nodes, node);
+  cr_assert_eq (ttl_bucket_get_child (root, "b", &b), 0);
+  cr_expect_neq (ttl_bucket_id (b), id);
+  node = ttl_nodes_redeem (nodes, b, "k", getpid ());
+  cr_assert_not_null (node);
+  forget (nodes, node);
+  ttl_bucket_unref (b);
   ttl_nodes_free (nodes);
 }
 
