@@ -137,6 +137,7 @@ Test (the_kernel, answers_stat_by_itself)
   if (!may_remember ())
     return;
   put_new ("k");
+  settle ();
   look_at ("k");
   assert_asks ("", look_at ("k"));
   assert_asks ("", look_at ("k"));
@@ -173,6 +174,7 @@ Test (the_kernel, asks_three_times_for_a_put_and_once_for_capabilities)
   if (!may_remember ())
     return;
   put_new ("k");
+  settle ();
   look_at ("k");
   assert_asks ("OPEN GETXATTR WRITE FLUSH ", put_over ("k"));
   assert_asks ("OPEN GETXATTR WRITE FLUSH ", put_over ("k"));
@@ -186,9 +188,11 @@ Test (the_kernel, asks_once_for_a_touch_by_path_and_four_times_for_the_programs)
   if (!may_remember ())
     return;
   put_new ("k");
+  settle ();
   look_at ("k");
   assert_asks ("SETATTR ", assert_ok (utimensat (AT_FDCWD, at ("k"), NULL, 0)));
   assert_asks ("SETATTR ", assert_ok (utimensat (AT_FDCWD, at ("k"), NULL, 0)));
+  settle ();
   look_at ("k");
   assert_asks ("OPEN FLUSH SETATTR FLUSH ", assert_ok (run ("touch", at ("k"), NULL).status));
 }
@@ -198,9 +202,11 @@ Test (the_kernel, asks_twice_for_a_rename_and_once_for_an_unlink)
   if (!may_remember ())
     return;
   put_new ("k");
+  settle ();
   look_at ("k");
   settle ();
   assert_asks ("LOOKUP RENAME ", assert_ok (rename (at ("k"), at ("l"))));
+  settle ();
   look_at ("l");
   settle ();
   assert_asks ("UNLINK ", assert_ok (unlink (at ("l"))));
