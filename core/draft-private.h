@@ -56,3 +56,5 @@ void ttl_draft_drop_claim (TtlDraft *self);
 void ttl_draft_drop_own (TtlDraft *self);
 /* Forgets what was set through the description. */
 void ttl_draft_reset_set (TtlDraft *self);
+/* What writing leaves of a mode: the bits go by which another user could make a file do things as its owner. */
+mode_t ttl_draft_written_mode (const TtlDraft *self, mode_t mode);

@@ -142,6 +142,14 @@ own (int fd, uid_t uid, gid_t gid, mode_t mode)
   return fchmod (fd, mode & 07777) < 0 ? -errno : 0; /* after fchown(), which clears bits */
 }
 
+mode_t
+ttl_draft_written_mode (const TtlDraft *self, mode_t mode)
+{
+  if (self->writer == 0)
+    return mode;
+  return mode & ~(mode & S_IXGRP ? S_ISUID | S_ISGID : S_ISUID);
+}
+
 /* A new file has its maker's owner, and the group of a directory with the setgid bit. */
 static int
 give_owner (TtlDraft *self, int dir_fd, int fd)
@@ -150,7 +158,8 @@ give_owner (TtlDraft *self, int dir_fd, int fd)
   gid_t gid = self->owner.gid;
 
   if (self->base.st_ino != 0)
-    return own (fd, self->base.st_uid, self->base.st_gid, self->base.st_mode);
+    return own (fd, self->base.st_uid, self->base.st_gid,
+                ttl_draft_written_mode (self, self->base.st_mode));
   if (fstatat (dir_fd, "", &dir, AT_EMPTY_PATH) < 0)
     return -errno;
   if (dir.st_mode & S_ISGID)

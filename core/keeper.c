@@ -52,7 +52,7 @@ struct TtlKeeper
   gboolean running;
   pthread_mutex_t lock; /* order 4; guards all below */
   pthread_cond_t wake;
-  gint64 wakes_ns;     /* the thread sleeps, and wakes then by itself; G_MININT64: it does not sleep */
+  gint64 wakes_ns; /* the thread sleeps, and wakes then by itself; G_MININT64: it does not sleep */
   GHashTable *holds;     /* id -> Hold, owned */
   GHashTable *by_name;   /* set of owned Hold by bucket and name, borrowed */
   GHashTable *files;     /* TtlIdentity of a Hold -> how many hold it; keys owned */

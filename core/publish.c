@@ -163,20 +163,18 @@ rebase_append (TtlDraft *self, const Current *current)
   return 0;
 }
 
-/* What writing in place takes away from a file that another user could otherwise make do things as its owner. */
+/* Those that came with the attributes of the value that is replaced. */
 static int
 drop_privileges (TtlDraft *self)
 {
   struct stat st;
   mode_t mode;
 
-  if (self->mode_set || self->writer == 0)
+  if (self->mode_set)
     return 0;
   if (fstat (self->own_fd, &st) < 0)
     return -errno;
-  mode = st.st_mode & ~S_ISUID;
-  if (mode & S_IXGRP)
-    mode &= ~S_ISGID;
+  mode = ttl_draft_written_mode (self, st.st_mode);
   return mode != st.st_mode && fchmod (self->own_fd, mode & 07777) < 0 ? -errno : 0;
 }
 

@@ -40,7 +40,7 @@ struct TtlReaper
   guint jumps;          /* of the clock, that have been seen; likewise */
   pthread_mutex_t lock; /* order 4; guards all below */
   pthread_cond_t wake;
-  gint64 wakes_ns;      /* the thread sleeps, and wakes then by itself; G_MININT64: it does not sleep */
+  gint64 wakes_ns; /* the thread sleeps, and wakes then by itself; G_MININT64: it does not sleep */
   TtlExpiry *index;
   GQueue scans; /* TtlBucket, each owns a reference */
   gboolean stop;

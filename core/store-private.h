@@ -19,7 +19,7 @@ struct TtlStore /* everything is constant after ttl_store_open(); what changes h
   TtlRootCaps caps;
   guint64 connection_id;
   char *root_path; /* absolute */
-  int root_fd;     /* the number; another directory may come to stand behind it, see ttl_store_find_root() */
+  int root_fd; /* the number; another directory may come to stand behind it, see ttl_store_find_root() */
   pthread_mutex_t lost_lock; /* outside of every order: held while the root is looked for */
   gint64 lost_us;            /* when it was looked for last; guarded by lost_lock */
   int mount; /* the one that the root was opened through, -1 if not known; guarded by lost_lock */

@@ -595,8 +595,7 @@ ttl_store_open_value (TtlStore *self, TtlBucket *bucket, const char *backing, gi
   g_autoptr (TtlDir) dir = NULL;
   int res = ttl_bucket_open (bucket, &dir);
 
-  if (res == 0
-      && open_live (self, bucket, ttl_dir_fd (dir), backing, now_ns, fd_out, entry_out))
+  if (res == 0 && open_live (self, bucket, ttl_dir_fd (dir), backing, now_ns, fd_out, entry_out))
     return 0;
   for (int attempt = 0; res == 0 && attempt < 64; attempt++)
     {

@@ -96,8 +96,8 @@ typedef struct
   TtlEntryKind kind;
   TtlName backing; /* a bucket's name is the same in both places */
   struct stat st;
-  TtlDuration ttl;      /* in force now; ns == 0 for buckets: ttl_store_bucket_ttl() knows */
-  TtlDuration own;      /* of ttl_store_open_value() alone: the key's own; ns == 0: none, or not known */
+  TtlDuration ttl; /* in force now; ns == 0 for buckets: ttl_store_bucket_ttl() knows */
+  TtlDuration own; /* of ttl_store_open_value() alone: the key's own; ns == 0: none, or not known */
   TtlDeadline deadline; /* TTL_DEADLINE_NEVER for buckets */
 } TtlEntry;
 

@@ -171,6 +171,16 @@ def topic_setuid(d):
                 yield f"{what} by {user} of {mode:o}", apart(lambda: tried(act), **who)
                 yield f"mode after {what} by {user} of {mode:o}", tried(os.stat, f"{d}/f")
                 os.unlink(f"{d}/f")
+            put(f"{d}/f", "content")
+            owned(f"{d}/f", mode)
+            yield f"mode seen by {user} who writes {mode:o}", apart(lambda: written_mode(f"{d}/f"), **who)
+            os.unlink(f"{d}/f")
+
+
+def written_mode(path):
+    fd = os.open(path, os.O_RDWR)
+    os.write(fd, b"x")
+    return stat.filemode(os.fstat(fd).st_mode)
 
 
 def write(path, flags):
