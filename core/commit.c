@@ -6,12 +6,18 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <time.h>
 
 #define STRIPES 256
 #define PATIENCE_US (2 * G_USEC_PER_SEC)
 #define LOOKERS_PATIENCE_US 20000
 
-static gint waiting; /* atomic; threads of this process that a directory's lock keeps waiting */
+/* Threads of this process that a directory's lock keeps waiting. Among processes there is nothing to be woken by, so they look
+ * again and again; when one of this process gives such a lock back they look at once. */
+static gint waiting;                                     /* atomic; changed under turn */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* leaf */
+static pthread_cond_t given_back = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t served = PTHREAD_COND_INITIALIZER; /* nobody waits any more */
 
 struct TtlCommits
 {
@@ -42,23 +48,33 @@ stripe_of (TtlCommits *self, TtlBucket *bucket, const char *backing)
   return &self->stripes[(g_str_hash (backing) * 31 + ttl_bucket_id (bucket)) % STRIPES];
 }
 
+static void
+wait_locked (pthread_cond_t *cond, gint64 us)
+{
+  const gint64 until_us = g_get_monotonic_time () + us;
+  const struct timespec until = { until_us / G_USEC_PER_SEC, until_us % G_USEC_PER_SEC * 1000 };
+
+  pthread_cond_clockwait (cond, &turn, CLOCK_MONOTONIC, &until);
+}
+
 /* FALSE when it is not to be had. */
 static gboolean
-wait_for_dir (int fd, int operation, gulong patience_us)
+wait_for_dir_locked (int fd, int operation, gint64 patience_us)
 {
-  gulong wait_us = 20;
+  const gint64 began_us = g_get_monotonic_time ();
+  gint64 wait_us = 20;
 
-  for (gulong waited_us = 0; flock (fd, operation | LOCK_NB) < 0; waited_us += wait_us)
+  while (flock (fd, operation | LOCK_NB) < 0)
     {
       if (errno != EWOULDBLOCK && errno != EINTR)
         return FALSE;
-      if (waited_us > patience_us)
+      if (g_get_monotonic_time () - began_us > patience_us)
         {
           if (patience_us == PATIENCE_US && ttl_log_first_time ("flock"))
             g_warning ("somebody holds a lock on a directory below the root; going on without it");
           return FALSE;
         }
-      g_usleep (wait_us);
+      wait_locked (&given_back, wait_us);
       wait_us = MIN (wait_us * 2, 500);
     }
   return TRUE;
@@ -66,7 +82,7 @@ wait_for_dir (int fd, int operation, gulong patience_us)
 
 /* -1 when it could not be had. */
 static int
-lock_dir (int dir_fd, TtlCommitMode mode, gulong patience_us)
+lock_dir (int dir_fd, TtlCommitMode mode, gint64 patience_us)
 {
   ttl_autofd fd = openat (dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const int operation = mode == TTL_COMMIT_SHARED ? LOCK_SH : LOCK_EX;
@@ -76,10 +92,24 @@ lock_dir (int dir_fd, TtlCommitMode mode, gulong patience_us)
     return -1;
   if (flock (fd, operation | LOCK_NB) == 0)
     return ttl_steal_fd (&fd);
+  TTL_LOCKED (&turn);
   g_atomic_int_inc (&waiting);
-  had = wait_for_dir (fd, operation, patience_us);
-  (void)g_atomic_int_dec_and_test (&waiting);
+  had = wait_for_dir_locked (fd, operation, patience_us);
+  if (g_atomic_int_dec_and_test (&waiting))
+    pthread_cond_broadcast (&served);
   return had ? ttl_steal_fd (&fd) : -1;
+}
+
+static void
+unlock_dir (int *fd)
+{
+  if (*fd < 0)
+    return;
+  ttl_clear_fd (fd);
+  if (g_atomic_int_get (&waiting) == 0)
+    return;
+  TTL_LOCKED (&turn);
+  pthread_cond_broadcast (&given_back);
 }
 
 void
@@ -111,8 +141,8 @@ ttl_commit_begin_two (TtlCommits *self, TtlBucket *a, int a_fd, const char *a_ba
 void
 ttl_commit_end (TtlCommit *commit)
 {
-  ttl_clear_fd (&commit->other_lock_fd);
-  ttl_clear_fd (&commit->lock_fd);
+  unlock_dir (&commit->other_lock_fd);
+  unlock_dir (&commit->lock_fd);
   if (commit->second != NULL)
     pthread_mutex_unlock (commit->second);
   if (commit->first != NULL)
@@ -149,6 +179,17 @@ gboolean
 ttl_commit_is_waited_for (void)
 {
   return g_atomic_int_get (&waiting) > 0;
+}
+
+void
+ttl_commit_let_pass (gint64 at_most_us)
+{
+  const gint64 until_us = g_get_monotonic_time () + at_most_us;
+  gint64 left_us;
+
+  TTL_LOCKED (&turn);
+  while (g_atomic_int_get (&waiting) > 0 && (left_us = until_us - g_get_monotonic_time ()) > 0)
+    wait_locked (&served, left_us);
 }
 
 int

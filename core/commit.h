@@ -42,6 +42,8 @@ gboolean ttl_commit_try_key (TtlCommits *self, TtlBucket *bucket, const char *ba
 void ttl_commit_end_key (TtlCommit *commit);
 /* Whether any thread of this process waits for a directory's lock. */
 gboolean ttl_commit_is_waited_for (void);
+/* Waits, for no longer than that, until none does: for who would otherwise have the lock again before they have woken up. */
+void ttl_commit_let_pass (gint64 at_most_us);
 void ttl_commit_end (TtlCommit *commit);
 /* Waits until nobody is in the middle of an exclusive step in the directory, and keeps others from beginning one until
  * ttl_clear_fd() of what is returned; -1 when that takes longer than 20 ms or cannot be done. For who holds no commit lock. */

@@ -4,8 +4,10 @@
 #include "cleanup.h"
 #include "keeper.h"
 #include "log.h"
+
 #include "scan.h"
 #include "store-private.h"
+#include <sys/resource.h>
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,9 +18,12 @@
 #define RETRY_NS (1 * TTL_NS_PER_S)   /* after an error of the backing directory */
 #define GRACE_NS (20 * TTL_NS_PER_MS) /* for a peer between finding a file and renewing it */
 #define VISIT_NS (1 * TTL_NS_PER_MS)  /* for which a directory is locked at most */
-#define VISIT_KEYS 64                 /* of it that are looked at whoever waits */
-#define REST_US 100                   /* between two visits, for whoever waits */
-#define BUSY_NS (1 * TTL_NS_PER_MS)   /* until whoever changes a key just now may be done with it */
+#define VISIT_KEYS 4                  /* of it that are looked at whoever waits */
+#define REST_US 50                    /* between two visits, for other processes */
+#define REST_MAX_US 5000              /* the same, for whoever of this process waits */
+#define NICENESS \
+  10 /* whoever puts something goes first: nobody sees what has not been reaped yet */
+#define BUSY_NS (1 * TTL_NS_PER_MS) /* until whoever changes a key just now may be done with it */
 #define LONGEST_SLEEP_NS (1 * TTL_NS_PER_S) /* the wall clock may be stepped while we sleep */
 
 typedef struct /* taken off its name, and not yet removed */
@@ -267,7 +272,7 @@ monotonic_ns (void)
 
 /* ---- one bucket at a time ----
  *
- * A directory is locked for many of its keys at once: for 64, so that it gets on whoever waits, and then for as long as nobody
+ * A directory is locked for many of its keys at once: for 4, so that it gets on whoever waits, and then for as long as nobody
  * does, up to a millisecond. If there are more, the reaper rests before it comes again: when a hundred thousand keys end at
  * one moment, puts go on in between, and they are all gone some seconds later. Nobody sees them meanwhile. */
 typedef struct
@@ -309,7 +314,10 @@ visit_end (Visit *self, gboolean more)
   ttl_commit_end (&self->commit);
   g_clear_pointer (&self->dir, ttl_dir_unref);
   if (more && self->reaper->grace_ns > 0)
-    g_usleep (REST_US);
+    {
+      g_usleep (REST_US);
+      ttl_commit_let_pass (REST_MAX_US);
+    }
 }
 
 static gboolean
@@ -580,6 +588,7 @@ reaper_main (gpointer data)
   gint64 now_ns;
 
   pthread_setname_np (pthread_self (), "ttlfs-reaper");
+  (void)setpriority (PRIO_PROCESS, (id_t)gettid (), NICENESS);
   do
     {
       now_ns = ttl_store_now (self->store);
