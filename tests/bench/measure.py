@@ -136,7 +136,7 @@ def count_requests(log, offset):
     with open(log, "rb") as file:
         file.seek(offset)
         text = file.read().decode(errors="replace")
-    return collections.Counter(re.findall(r"^ *unique: \d+, opcode: (\w+) ", text, re.M))
+    return collections.Counter(re.findall(r"^ *(?:dev |cqe )?unique: \d+, opcode: (\w+) ", text, re.M))
 
 
 def follow_marks(process, log):
@@ -177,6 +177,8 @@ def trips(setup, mode):
             process.stdin.close()
             if process.wait() != 0:
                 raise places.Missing("counting requests failed; why is said above")
+    if not any(count["by_opcode"] for count in result.values()):
+        raise places.Missing("no request is found in the daemon's log: libfuse writes it otherwise than this reads it")
     return {"list": mode.list, "cat": mode.cat, "ops": result}
 
 
