@@ -11,10 +11,11 @@ struct TtlDraft /* guarded by the description's owner, but for the two atomics *
   TtlBucket *bucket; /* owns a reference */
   TtlName backing;
   TtlOwner owner;   /* of a file that is made new */
-  uid_t writer;     /* who writes */
+  TtlOwner writer;  /* who writes; its mode is not looked at */
   gboolean append;  /* O_APPEND */
   gint dirty;       /* atomic; to be published by the last close */
   gboolean touched; /* changed through the description */
+  gboolean written; /* in its content, and not only truncated by open() */
   gboolean orphan;
   int spoiled;        /* errno of a write that failed; 0: none */
   gint64 spoiled_at;  /* the first byte that is missing; -1: not known */
@@ -56,5 +57,10 @@ void ttl_draft_drop_claim (TtlDraft *self);
 void ttl_draft_drop_own (TtlDraft *self);
 /* Forgets what was set through the description. */
 void ttl_draft_reset_set (TtlDraft *self);
+/* Whether who writes may also do what @wanted says (4 read, 2 write, 1 search) to what @st is of. Always where that has the rights of
+ * the version that it started from, which the kernel has let it open. */
+gboolean ttl_draft_may (const TtlDraft *self, const struct stat *st, mode_t wanted);
+/* Drops what is unpublished, of which nothing was written, and goes on from the value that stands there now. */
+void ttl_draft_restart (TtlDraft *self, gint64 now_ns);
 /* What writing leaves of a mode: the bits go by which another user could make a file do things as its owner. */
 mode_t ttl_draft_written_mode (const TtlDraft *self, mode_t mode);

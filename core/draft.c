@@ -145,7 +145,7 @@ own (int fd, uid_t uid, gid_t gid, mode_t mode)
 mode_t
 ttl_draft_written_mode (const TtlDraft *self, mode_t mode)
 {
-  if (self->writer == 0)
+  if (self->writer.uid == 0)
     return mode;
   return mode & ~(mode & S_IXGRP ? S_ISUID | S_ISGID : S_ISUID);
 }
@@ -300,7 +300,7 @@ ttl_draft_open (TtlStore *store, TtlBucket *bucket, const char *backing, int fla
   int res;
 
   self->owner = *owner;
-  self->writer = owner->uid;
+  self->writer = *owner;
   res = ttl_store_check_writable (store);
   if (res == 0)
     res = check_name (self);
@@ -388,7 +388,7 @@ ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing,
     return res;
   self = new_draft (store, bucket, backing, flags);
   self->owner = (TtlOwner){ .uid = st.st_uid, .gid = st.st_gid, .mode = st.st_mode & 07777 };
-  self->writer = st.st_uid;
+  self->writer = self->owner;
   self->base = st;
   self->base_fd = ttl_steal_fd (&fd);
   if (flags & O_TRUNC)
@@ -400,23 +400,96 @@ ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing,
 }
 
 void
-ttl_draft_set_writer (TtlDraft *self, uid_t uid)
+ttl_draft_set_writer (TtlDraft *self, const TtlOwner *who)
 {
-  self->writer = uid;
+  self->writer = *who;
+}
+
+/* ---- who may ---- */
+
+static gboolean
+is_in_group (const TtlOwner *who, gid_t gid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/status", (int)who->tid);
+  g_autofree char *text = NULL;
+  const char *at;
+
+  if (who->gid == gid)
+    return TRUE;
+  if (who->tid <= 0 || !g_file_get_contents (path, &text, NULL, NULL))
+    return FALSE;
+  at = strstr (text, "\nGroups:");
+  if (at == NULL)
+    return FALSE;
+  for (at += strlen ("\nGroups:"); *at == '\t' || *at == ' ';)
+    {
+      char *end;
+      guint64 group = g_ascii_strtoull (at, &end, 10);
+
+      if (end == at)
+        return FALSE;
+      if (group == gid)
+        return TRUE;
+      at = end;
+    }
+  return FALSE;
+}
+
+gboolean
+ttl_draft_may (const TtlDraft *self, const struct stat *st, mode_t wanted)
+{
+  const TtlOwner *who = &self->writer;
+  mode_t bits = st->st_mode;
+
+  if (who->uid == 0)
+    return TRUE;
+  if (self->base.st_ino != 0 && st->st_mode == self->base.st_mode && st->st_uid == self->base.st_uid
+      && st->st_gid == self->base.st_gid)
+    return TRUE;
+  if (st->st_uid == who->uid)
+    bits >>= 6;
+  else if (is_in_group (who, st->st_gid))
+    bits >>= 3;
+  return (bits & wanted) == wanted;
+}
+
+void
+ttl_draft_restart (TtlDraft *self, gint64 now_ns)
+{
+  ttl_draft_drop_claim (self);
+  ttl_draft_drop_own (self);
+  ttl_draft_reset_set (self);
+  ttl_clear_fd (&self->base_fd);
+  self->append_from = -1;
+  self->touched = FALSE;
+  if (open_base (self, TRUE, now_ns) < 0)
+    (void)begin (self, FALSE); /* gone again: there must be something to read and write */
+  g_atomic_int_set (&self->dirty, FALSE);
 }
 
 void
 ttl_draft_refresh (TtlDraft *self, gint64 now_ns)
 {
   int older = self->base_fd;
+  TtlEntry entry;
 
-  if (self->own_fd >= 0 || self->orphan)
+  if (self->orphan || (self->own_fd >= 0 && self->touched))
     return;
+  if (ttl_store_stat (self->store, self->bucket, self->backing, now_ns, &entry) < 0)
+    return; /* removed meanwhile: it goes on with what it has */
+  if (entry.st.st_ino != self->base.st_ino && !ttl_draft_may (self, &entry.st, 6))
+    return; /* likewise where it is not for who opened another */
+  if (self->own_fd >= 0)
+    {
+      if (entry.st.st_ino != self->base.st_ino) /* created or truncated before that was put */
+        ttl_draft_restart (self, now_ns);
+      return;
+    }
   self->base_fd = -1;
   if (open_base (self, TRUE, now_ns) == 0)
     ttl_clear_fd (&older);
   else
-    self->base_fd = older; /* removed meanwhile: it goes on with what it has */
+    self->base_fd = older;
 }
 
 void
@@ -515,7 +588,7 @@ ttl_draft_change (TtlDraft *self, gboolean keep, int *fd_out)
   if (res < 0)
     return res;
   self->append_from = -1;
-  self->touched = TRUE;
+  self->touched = self->written = TRUE;
   self->refused = FALSE;
   self->mtime_set = FALSE; /* a write moves the mtime on */
   g_atomic_int_set (&self->dirty, !self->orphan);
@@ -609,7 +682,7 @@ ttl_draft_discard (TtlDraft *self)
     return;
   ttl_draft_drop_own (self);
   ttl_draft_reset_set (self);
-  self->touched = FALSE;
+  self->touched = self->written = FALSE;
   self->spoiled = 0;
   if (self->base_fd < 0 && begin (self, FALSE) == 0) /* there must be something to read and write */
     self->append_from = append_from;

@@ -28,8 +28,9 @@ int ttl_draft_open_like (TtlDraft *other, int flags, TtlDraft **draft_out);
  * looked up and has lost it since. What is published is a put after that. @flags: O_TRUNC, O_APPEND. */
 int ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing, int fd_take,
                             int flags, TtlDraft **draft_out);
-/* Who writes, if not the owner that open() was given: root may keep a setuid bit over a write, others may not. */
-void ttl_draft_set_writer (TtlDraft *self, uid_t uid);
+/* Who writes, if not the owner that open() was given: root may keep a setuid bit over a write, others may not; and what others may
+ * not change by its mode they do not publish over (-EACCES), whatever they could change when they opened the key. */
+void ttl_draft_set_writer (TtlDraft *self, const TtlOwner *who);
 /* Drops what is unpublished, the claim and the hold. */
 void ttl_draft_free (TtlDraft *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TtlDraft, ttl_draft_free)

@@ -195,6 +195,33 @@ set_mtime (TtlDraft *self, gint64 now_ns)
   return futimens (self->own_fd, times) < 0 ? -errno : 0;
 }
 
+/* A description is older than what it is published over, or in. That must not let anybody do what the modes forbid by now: neither
+ * change what somebody else has put there since, nor make a file in a bucket where he may make none, nor one in another's
+ * name. */
+static int
+check_rights (TtlDraft *self, const Current *current)
+{
+  struct stat dir, mine;
+
+  if (self->writer.uid == 0)
+    return 0;
+  if (current->live)
+    return current->entry.st.st_ino == self->base.st_ino
+                   || ttl_draft_may (self, &current->entry.st, 2)
+               ? 0
+               : -EACCES;
+  if (self->base.st_ino == 0)
+    return 0; /* as it was when it was opened */
+  if (fstat (current->dir_fd, &dir) < 0 || fstat (self->own_fd, &mine) < 0)
+    return -errno;
+  if (!ttl_draft_may (self, &dir, 3))
+    return -EACCES;
+  if (mine.st_uid != self->writer.uid && !self->owner_set
+      && fchown (self->own_fd, self->writer.uid, self->writer.gid) < 0 && errno != EPERM)
+    return -errno;
+  return 0;
+}
+
 /* Gives the private file @name, which must be free. */
 static int
 link_own (TtlDraft *self, int dir_fd, const char *name)
@@ -354,7 +381,7 @@ settle (TtlDraft *self, TtlPublishFlags flags)
     self->base = (struct stat){ 0 };
   self->scratch[0] = '\0';
   self->claim[0] = '\0'; /* replaced by the value */
-  self->touched = FALSE;
+  self->touched = self->written = FALSE;
   self->published = TRUE;
   self->append_from = -1;
   self->if_match[0] = '\0'; /* it was for this once */
@@ -379,6 +406,8 @@ settle (TtlDraft *self, TtlPublishFlags flags)
                                                       : ttl_lease_deadline (mtime_ns, ttl.ns / 3));
 }
 
+#define NOTHING_TO_PUT 1
+
 /* The time is taken when the lock has been had: what has waited longer than a TTL would else be published expired. */
 static int
 publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new_out)
@@ -396,6 +425,14 @@ publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new
   res = find_current (self, now_ns, &current);
   if (res == 0)
     res = check_condition (self, &current);
+  if (res == 0)
+    res = check_rights (self, &current);
+  if (res == 0 && current.live && !self->written && self->base.st_ino == 0)
+    {
+      /* Who has created a key, and then has written nothing, has nothing to put over what somebody else has put meanwhile. */
+      ttl_draft_restart (self, now_ns);
+      return NOTHING_TO_PUT;
+    }
   if (res == 0)
     res = rebase_append (self, &current);
   if (res == 0)
@@ -436,6 +473,7 @@ prepare (TtlDraft *self, TtlPublishFlags flags)
 static int
 publish (TtlDraft *self, TtlPublishFlags flags)
 {
+  const TtlAttrs touched = { .set_mtime = self->mtime_set, .mtime_ns = self->mtime_ns };
   g_autoptr (TtlDir) dir = NULL;
   gboolean is_new;
   int res;
@@ -454,6 +492,9 @@ publish (TtlDraft *self, TtlPublishFlags flags)
       res = prepare (self, flags);
       if (res == 0)
         res = publish_own (self, flags, ttl_dir_fd (dir), &is_new);
+      if (res == NOTHING_TO_PUT)
+        return touched.set_mtime ? ttl_draft_set_attrs (self, &touched, ttl_store_now (self->store))
+                                 : 0;
       if (res == 0 && self->store->observer != NULL)
         self->store->observer->published (self, is_new, self->store->observer->data);
       if (res == -ESTALE && self->if_match[0] != '\0')

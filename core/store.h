@@ -124,6 +124,7 @@ typedef struct
   uid_t uid;
   gid_t gid;
   mode_t mode;
+  pid_t tid; /* a thread of theirs, for their other groups; 0: none that we can see */
 } TtlOwner;
 
 /* Buckets nest as deep as a path can name them (PATH_MAX); what a peer made deeper is served, but not added to. */

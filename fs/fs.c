@@ -350,7 +350,7 @@ ttl_fs_owner (fuse_req_t req, mode_t mode)
 {
   const struct fuse_ctx *ctx = fuse_req_ctx (req);
 
-  return (TtlOwner){ .uid = ctx->uid, .gid = ctx->gid, .mode = mode & 07777 };
+  return (TtlOwner){ .uid = ctx->uid, .gid = ctx->gid, .mode = mode & 07777, .tid = ctx->pid };
 }
 
 static gboolean

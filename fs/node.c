@@ -1018,6 +1018,15 @@ ttl_node_is_remembered (TtlNode *node)
 }
 
 void
+ttl_node_recall_attrs (TtlNode *node, TtlRecall *recall_out)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  *recall_out = (TtlRecall){ 0 };
+  recall_attrs_locked (node, recall_out);
+}
+
+void
 ttl_node_recall_entry (TtlNode *node, TtlRecall *recall_out)
 {
   TTL_LOCKED (&node->table->lock);

@@ -181,7 +181,8 @@ void ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us
 gboolean ttl_node_is_misled (TtlNode *node);
 /* Whether the kernel may use it for a path without asking. */
 gboolean ttl_node_is_remembered (TtlNode *node);
-/* What has to be taken back so that no path leads to it. */
+/* What has to be taken back when its attributes are others, or so that no path leads to it. */
+void ttl_node_recall_attrs (TtlNode *node, TtlRecall *recall_out);
 void ttl_node_recall_entry (TtlNode *node, TtlRecall *recall_out);
 /* Of one version, with the same attributes. */
 gboolean ttl_node_is_same_stat (const struct stat *a, const struct stat *b);

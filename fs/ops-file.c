@@ -101,7 +101,7 @@ new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t ti
 
   if (res < 0)
     return res;
-  ttl_draft_set_writer (draft, owner->uid);
+  ttl_draft_set_writer (draft, owner);
   *writer_out = ttl_writer_new (draft, tid);
   if (has_origin)
     {

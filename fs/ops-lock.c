@@ -99,6 +99,19 @@ end_wait (Wait *wait)
   g_queue_unlink (&wait->fs->waits, &wait->link);
 }
 
+/* What stands there now may be longer than the kernel was told of a draft that had just been created. */
+static void
+locked (TtlFs *fs, TtlHandle *handle)
+{
+  TtlRecall recall;
+
+  ttl_handle_locked (handle, ttl_store_now (fs->store));
+  if (handle->writer == NULL)
+    return;
+  ttl_node_recall_attrs (handle->node, &recall);
+  ttl_fs_recall (fs, &recall);
+}
+
 static void
 finish (gpointer data)
 {
@@ -106,7 +119,7 @@ finish (gpointer data)
 
   fuse_req_interrupt_func (wait->req, NULL, NULL);
   if (wait->res == 0)
-    ttl_handle_locked (wait->handle, ttl_store_now (wait->fs->store));
+    locked (wait->fs, wait->handle);
   ttl_reply (wait->req, wait->res);
   g_free (wait);
 }
@@ -207,7 +220,7 @@ set_lock (fuse_req_t req, const struct fuse_file_info *fi, TtlLockKind kind, con
     {
       res = ttl_lock_set (handle->locks, kind, wanted, 0, NULL, NULL);
       if (res == 0 && wanted->type != F_UNLCK)
-        ttl_handle_locked (handle, ttl_store_now (fs->store));
+        locked (fs, handle);
       ttl_reply (req, res);
       return;
     }

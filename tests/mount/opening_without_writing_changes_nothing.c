@@ -49,3 +49,18 @@ Test (opening, from_the_shell_changes_nothing)
   assert_shells (": >> k; : <> k; exec 5>> k; exec 5>&-; test \"$(cat k)\" = value");
   cr_assert_eq (mtime_ns (at ("k")), mtime);
 }
+
+/* Who has created a key and written nothing has nothing to put over what somebody else has put there since. */
+Test (opening, what_is_not_there_leaves_what_others_put_since)
+{
+  assert_bash ("cd $MNT; flock a sh -c 'echo 1 > a'; test \"$(cat a)\" = 1");
+  assert_bash ("cd $MNT; (flock 9; echo 1 > b) 9<>b; test \"$(cat b)\" = 1");
+  assert_bash ("cd $MNT; bash -c 'exec 9>c; sleep 0.3' & sleep 0.1; echo 1 > c; wait; test \"$(cat "
+               "c)\" = 1");
+  assert_bash ("cd $MNT; bash -c 'exec 9<>d; sleep 0.3' & sleep 0.1; echo 1 > e; mv e d; wait; "
+               "test \"$(cat d)\" = 1");
+  assert_bash ("cd $MNT; for i in 1 2 3; do flock f sh -c 'n=$(cat f 2>&-); echo $((n + 1)) > f'; "
+               "done; test \"$(cat f)\" = 3");
+  assert_bash ("cd $MNT; bash -c 'exec 9<>g; sleep 0.3; touch g' & sleep 0.1; echo 1 > g; wait; "
+               "test \"$(cat g)\" = 1");
+}

@@ -120,3 +120,38 @@ Test (another_user, is_refused_altogether_with_noallow_other)
   cr_assert_neq (bash_as (OTHER, "ls $MNT").status, 0);
   cr_assert_neq (bash_as (OTHER, "stat $MNT/public").status, 0);
 }
+
+/* The file that a descriptor was opened on is another one by now, which is not for everybody. */
+Test (another_user, neither_writes_nor_reads_what_was_put_since_it_opened)
+{
+  need_root ();
+  need ("setpriv");
+  assert_bash (
+      "cd $MNT; mkdir -m 1777 s; cd s; umask 077\n"
+      "nobody () { setpriv --reuid 65534 --regid 65534 --clear-groups bash -c \"$1\"; }\n"
+      "public () { rm -f z; echo public > z; chmod 666 z; }\n"
+      "replace () { sleep 0.2; echo secret > n; mv n z; }\n"
+      "unchanged () { test \"$(cat z)\" = secret && test \"$(stat -c %U%a z)\" = root600; }\n"
+      "public; nobody 'exec 9<>z; sleep 0.5; echo evil >&9' & replace; wait; unchanged || exit 1\n"
+      "public; nobody 'exec 9>>z; sleep 0.5; echo evil >&9' & replace; wait; unchanged || exit 2\n"
+      "public; nobody 'exec 9<>z; sleep 0.5; flock 9; cat <&9' > ../seen & replace; wait\n"
+      "test \"$(cat ../seen)\" = public || exit 3\n"
+      "rm z; nobody 'exec 9<>z; sleep 0.5; echo evil >&9' & replace; wait; unchanged || exit 4\n"
+      "public; nobody 'exec 9<>z; sleep 0.5; echo evil >&9' & sleep 0.2; rm z; chmod 755 .; wait\n"
+      "! test -e z || exit 5");
+}
+
+/* What was opened under the same rights may be put over, as ever; and so may what is for the group. */
+Test (another_user, puts_over_what_it_may_write)
+{
+  need_root ();
+  need ("setpriv");
+  assert_bash (
+      "cd $MNT; mkdir -m 777 g; cd g; umask 0\n"
+      "member () { setpriv --reuid 65534 --regid 65534 --groups 1234 bash -c \"$1\"; }\n"
+      "replace () { sleep 0.2; echo newer > n; chown 1000:1234 n; chmod 664 n; mv n z; }\n"
+      "echo old > z; chown 65534 z; member 'exec 9<>z; sleep 0.5; echo last >&9' & replace; wait\n"
+      "test \"$(cat z)\" = last || exit 1\n"
+      "member 'exec 9<>z; sleep 0.5; echo again >&9' & sleep 0.2; rm z; wait\n"
+      "test \"$(cat z)\" = again && test \"$(stat -c %u z)\" = 65534");
+}

@@ -140,3 +140,12 @@ Test (under_a_lock, in_a_shell_nothing_is_lost)
     cr_assert_eq (wait_for (pids[i]), 0);
   assert_witnessed (at ("counter"), "100\n");
 }
+
+/* A key that two have created goes on, for the second to get the lock, from what the first has put. */
+Test (under_a_lock, what_others_put_is_seen_by_who_created_the_key)
+{
+  assert_bash ("cd $MNT; bash -c 'exec 8<>n; sleep 0.4; flock 8; read x <&8; test \"$x\" = 1; echo "
+               "$? > seen' &\n"
+               "bash -c 'exec 9<>n; sleep 0.1; flock 9; echo 1 >&9; flock -u 9; sleep 0.5'; wait\n"
+               "test \"$(cat seen)\" = 0 && test \"$(cat n)\" = 1");
+}
