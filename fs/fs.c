@@ -46,7 +46,7 @@ ttl_fs_ensure_value (TtlFs *self, TtlBucket *bucket, const char *backing, const 
 gint64
 ttl_fs_promise_until_us (TtlDeadline deadline, gint64 now_ns)
 {
-  return g_get_monotonic_time () + ttl_promise_us (deadline, now_ns);
+  return g_get_monotonic_time () + ttl_promise_us (deadline, now_ns) + TTL_PROMISE_LATE_US;
 }
 
 static void

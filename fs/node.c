@@ -968,7 +968,7 @@ ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
                   const struct stat *st, gint64 for_us, gboolean entry)
 {
   TTL_LOCKED (&node->table->lock);
-  gint64 until_us = g_get_monotonic_time () + for_us;
+  gint64 until_us = g_get_monotonic_time () + for_us + TTL_PROMISE_LATE_US;
   gboolean unchanged;
 
   if (node->kind == TTL_NODE_BUCKET)
@@ -998,7 +998,7 @@ ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us)
   node->seen = *st;
   node->truncated = FALSE;
   node->promised++;
-  node->attrs_until_us = g_get_monotonic_time () + for_us;
+  node->attrs_until_us = g_get_monotonic_time () + for_us + TTL_PROMISE_LATE_US;
 }
 
 gboolean

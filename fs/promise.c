@@ -17,7 +17,6 @@
 #define LONGEST_US \
   (10 * G_USEC_PER_SEC)   /* for as long the kernel goes by them when we have been killed */
 #define SHORTEST_US 20000 /* less is not worth it */
-#define MARGIN_US 100000  /* the kernel counts in ticks, and a busy machine loses some */
 #define SOON_US 4000
 
 typedef struct
@@ -265,7 +264,7 @@ ttl_promise_us (TtlDeadline deadline, gint64 now_ns)
 {
   gint64 left_us = MIN (deadline / 1000 - now_ns / 1000, 2 * LONGEST_US);
 
-  left_us -= MAX (SHORTEST_US, MIN (MARGIN_US, left_us / 4));
+  left_us -= TTL_PROMISE_LATE_US;
   return left_us < SHORTEST_US ? 0 : MIN (left_us, LONGEST_US);
 }
 
@@ -337,7 +336,8 @@ ttl_promises_note_absence (TtlPromises *self, guint64 bucket, const char *backin
   TTL_LOCKED (&self->lock);
   if (!ttl_promises_is_unchanged (self, bucket, backing, stamp))
     return 0;
-  g_hash_table_add (self->absences, absence_new (bucket, backing, now_us + LONGEST_US + MARGIN_US));
+  g_hash_table_add (self->absences,
+                    absence_new (bucket, backing, now_us + LONGEST_US + TTL_PROMISE_LATE_US));
   return LONGEST_US;
 }
 

@@ -32,6 +32,10 @@
 
 #include "lease.h"
 
+/* How late a promise may reach the kernel, which counts from then: on a busy machine both we and the caller wait for a CPU, and the
+ * kernel counts in ticks. So it ends that much before the lease, and is reckoned with for that much longer. */
+#define TTL_PROMISE_LATE_US 200000
+
 typedef struct TtlPromises TtlPromises;
 
 TtlPromises *ttl_promises_new (void);
