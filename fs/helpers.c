@@ -8,7 +8,6 @@
 #include <time.h>
 
 #define THREADS_MAX 64
-#define LINGER_S 5
 
 typedef struct
 {
@@ -65,19 +64,13 @@ ttl_helpers_free (TtlHelpers *self)
   g_free (self);
 }
 
-/* NULL: the thread is not needed any more. */
+/* NULL: it is time to go. */
 static Task *
 next_locked (TtlHelpers *self)
 {
-  struct timespec until;
-  int res = 0;
-
-  clock_gettime (CLOCK_MONOTONIC, &until);
-  until.tv_sec += LINGER_S;
   self->idle++;
-  while (self->tasks.length == 0 && !self->ending && (res != ETIMEDOUT || self->threads == 1))
-    res = self->threads == 1 ? pthread_cond_wait (&self->wake, &self->lock)
-                             : pthread_cond_timedwait (&self->wake, &self->lock, &until);
+  while (self->tasks.length == 0 && !self->ending)
+    pthread_cond_wait (&self->wake, &self->lock);
   self->idle--;
   return g_queue_pop_head (&self->tasks);
 }

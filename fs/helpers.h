@@ -4,8 +4,9 @@
  * served (order.h), and replies to requests that some other thread received (over io_uring a reply takes the lock of that
  * thread's queue, and two threads that answer each other's requests would wait for each other).
  *
- * Owns its threads: none to begin with, one more whenever none is free, up to a bound; those beyond the first go when they
- * have had nothing to do for a while. Work is begun in the order it came. One mutex, a leaf, never held over work. */
+ * Owns its threads: none to begin with, one more whenever none is free, up to a bound; and none goes before the end. Over io_uring a
+ * reply also waits for the next request, on behalf of the thread that sends it: with that thread the kernel would cancel it, and
+ * the request that it had just been given would fail with ECANCELED. Work is begun in the order it came. One mutex, a leaf, never held over work. */
 #pragma once
 
 #include <glib.h>

@@ -219,3 +219,45 @@ pass_by_waiters (void)
 }
 
 Test (requests, pass_those_that_wait_for_a_lock) { OVER_EACH (pass_by_waiters); }
+
+/* ---- after a rest ---- */
+
+static int
+sync_again_and_again (const void *data)
+{
+  int fd = open (at (text ("k%d", *(const int *)data)), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  int res = fd < 0 ? errno : 0;
+
+  for (int i = 0; res == 0 && i < ROUNDS; i++)
+    if (write (fd, "x", 1) != 1 || fsync (fd) < 0)
+      res = errno;
+  return res;
+}
+
+static void
+work_many_at_once (void)
+{
+  int numbers[WAITERS];
+  pid_t pids[WAITERS];
+
+  for (int i = 0; i < WAITERS; i++)
+    {
+      numbers[i] = i;
+      pids[i] = start_child (ANY_USER, sync_again_and_again, &numbers[i]);
+    }
+  for (int i = 0; i < WAITERS; i++)
+    cr_expect_eq (wait_for (pids[i]), 0);
+}
+
+/* What was done aside was replied to by threads that also wait, each, for a request to come: they must not go for as long as one
+ * may. */
+Test (requests, are_served_when_there_was_nothing_to_do_for_a_while)
+{
+  mount_start ("ttl=1h,io_uring=auto");
+  for (int i = 0; i < 2; i++)
+    {
+      work_many_at_once ();
+      sleep_ms (6000);
+    }
+  work_many_at_once ();
+}
