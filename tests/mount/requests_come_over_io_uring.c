@@ -9,6 +9,7 @@
 #define ROUNDS 100
 #define LISTED 2000
 #define WAITERS 40 /* for one lock, at a time */
+#define SYNCS 20
 
 static const char *const transports[] = { "ttl=1h,io_uring=off", "ttl=1h,io_uring=auto" };
 
@@ -228,7 +229,7 @@ sync_again_and_again (const void *data)
   int fd = open (at (text ("k%d", *(const int *)data)), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   int res = fd < 0 ? errno : 0;
 
-  for (int i = 0; res == 0 && i < ROUNDS; i++)
+  for (int i = 0; res == 0 && i < SYNCS; i++)
     if (write (fd, "x", 1) != 1 || fsync (fd) < 0)
       res = errno;
   return res;
