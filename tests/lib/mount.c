@@ -4,6 +4,7 @@
 #include "report.h"
 
 #include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -269,6 +270,21 @@ mount_teardown (void)
   assert_ok (chdir ("/"));
   stop_all (); /* where it fails, the janitor goes on when this process ends */
   janitor_finish (g_steal_pointer (&janitor));
+}
+
+void
+mount_teardown_covered (void)
+{
+  if (work_dir () != NULL)
+    umount2 (backing_dir (), MNT_DETACH); /* in the way of the janitor, and of no daemon's end */
+  mount_teardown ();
+}
+
+void
+mount_unseen (void)
+{
+  assert_ok (unshare (CLONE_NEWNS));
+  assert_ok (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 }
 
 pid_t

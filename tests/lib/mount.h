@@ -31,6 +31,10 @@ void mount_setup_with (const char *options); /* NULL: none at all */
 void mount_prepare (void);
 /* .fini: unmounts what is mounted, checks the daemons, removes everything. */
 void mount_teardown (void);
+/* The same where something is mounted over the backing directory. */
+void mount_teardown_covered (void);
+/* What is mounted from here on, only this test and its children see; it goes with the last of them. Needs root. */
+void mount_unseen (void);
 
 /* Another daemon on the same root, mounted at the first free place: work_dir()/mnt, then mnt2.
  * @options as for -o, NULL for none. Returns when it answers; the test fails when it does not

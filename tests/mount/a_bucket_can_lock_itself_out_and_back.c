@@ -2,7 +2,6 @@
  * daemon is no more than the owner itself. */
 #include "mount.h"
 
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
 
@@ -14,8 +13,7 @@ open_dev_fuse_to_all (void)
 {
   const char *device = text ("%s/fuse", work_dir ());
 
-  assert_ok (unshare (CLONE_NEWNS));
-  assert_ok (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  mount_unseen ();
   assert_ok (mknod (device, S_IFCHR | 0666, makedev (10, 229)));
   assert_ok (chmod (device, 0666));
   assert_ok (mount (device, "/dev/fuse", NULL, MS_BIND, NULL));

@@ -2,7 +2,6 @@
  * nothing is lost. Unmounted by force, checked and mounted again it serves the mount that was there all the time. */
 #include "mount.h"
 
-#include <sched.h>
 #include <sys/mount.h>
 
 static const char *
@@ -24,8 +23,7 @@ mount_on_a_disk (void)
 {
   if (geteuid () != 0)
     cr_skip ("needs root, to mount a file system");
-  assert_ok (unshare (CLONE_NEWNS));
-  assert_ok (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  mount_unseen ();
   mount_prepare ();
   assert_bash ("truncate -s 64M $TMP/image && mkfs.ext4 -q -F $TMP/image");
   mount_disk ();
@@ -33,15 +31,8 @@ mount_on_a_disk (void)
   assert_ok (put (at ("k"), "old"));
 }
 
-static void
-teardown (void)
-{
-  if (work_dir () != NULL)
-    umount2 (backing_dir (), MNT_DETACH); /* in the way of the janitor, and of no daemon's end */
-  mount_teardown ();
-}
-
-TestSuite (a_disk_with_errors, .init = mount_on_a_disk, .fini = teardown, .timeout = 60);
+TestSuite (a_disk_with_errors, .init = mount_on_a_disk, .fini = mount_teardown_covered,
+           .timeout = 60);
 
 static const char *
 device (void)

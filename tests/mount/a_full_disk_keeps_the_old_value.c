@@ -2,7 +2,6 @@
  * place. */
 #include "mount.h"
 
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 
@@ -16,8 +15,7 @@ mount_on_a_small_disk (void)
 {
   if (geteuid () != 0)
     cr_skip ("needs root, to mount a small file system");
-  assert_ok (unshare (CLONE_NEWNS));
-  assert_ok (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  mount_unseen ();
   assert_ok (mount ("small", DISK, "tmpfs", 0, "size=1m"));
   g_setenv ("TTLFS_TEST_DIR", DISK, TRUE);
   mount_setup ();

@@ -2,7 +2,6 @@
  * value stays, and where something was removed there is room again. */
 #include "mount.h"
 
-#include <sched.h>
 #include <sys/mount.h>
 
 #define DISK "/media" /* any directory that is always there: only this test sees it covered */
@@ -23,8 +22,7 @@ mount_under_a_quota (void)
 {
   need_root ();
   need ("mkfs.btrfs");
-  assert_ok (unshare (CLONE_NEWNS));
-  assert_ok (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  mount_unseen ();
   mount_prepare ();
   if (may_be_left_out ())
     return;
@@ -40,9 +38,7 @@ mount_under_a_quota (void)
 static void
 teardown (void)
 {
-  if (work_dir () != NULL)
-    umount2 (backing_dir (), MNT_DETACH); /* in the way of the janitor, and of no daemon's end */
-  mount_teardown ();
+  mount_teardown_covered ();
   umount2 (DISK, MNT_DETACH);
 }
 

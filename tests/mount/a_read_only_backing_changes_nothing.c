@@ -2,7 +2,6 @@
  * change is EROFS, reading goes on, and once it is writable again so is the mount. */
 #include "mount.h"
 
-#include <sched.h>
 #include <sys/mount.h>
 
 #define DISK "/media" /* any directory that is always there: only this test sees it covered */
@@ -15,8 +14,7 @@ prepare_disk (void)
 {
   if (geteuid () != 0)
     cr_skip ("needs root, to remount a file system");
-  assert_ok (unshare (CLONE_NEWNS));
-  assert_ok (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  mount_unseen ();
 }
 
 static void

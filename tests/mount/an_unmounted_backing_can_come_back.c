@@ -2,7 +2,6 @@
  * well, and nothing goes where nobody would find it. Once there is a file system again the mount goes on. */
 #include "mount.h"
 
-#include <sched.h>
 #include <sys/mount.h>
 
 #define DISK "disk"
@@ -19,8 +18,7 @@ mount_on_a_disk (void)
 {
   if (geteuid () != 0)
     cr_skip ("needs root, to mount and unmount a file system");
-  assert_ok (unshare (CLONE_NEWNS));
-  assert_ok (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  mount_unseen ();
   mount_prepare ();
   assert_ok (mkdir (raw (DISK), 0777));
   mount_disk ();
@@ -33,15 +31,8 @@ unmount_disk (void)
   assert_ok (umount2 (backing_dir (), MNT_DETACH));
 }
 
-static void
-teardown (void)
-{
-  if (work_dir () != NULL)
-    umount2 (backing_dir (), MNT_DETACH); /* in the way of the janitor, and of no daemon's end */
-  mount_teardown ();
-}
-
-TestSuite (an_unmounted_backing, .init = mount_on_a_disk, .fini = teardown, .timeout = 60);
+TestSuite (an_unmounted_backing, .init = mount_on_a_disk, .fini = mount_teardown_covered,
+           .timeout = 60);
 
 static gboolean
 is_unreachable (const char *name)
