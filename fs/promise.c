@@ -1,6 +1,7 @@
 #define G_LOG_DOMAIN "ttlfs"
 #include "promise.h"
 
+#include "batch.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
@@ -33,12 +34,9 @@ struct TtlPromises
   gint possible;                 /* atomic */
   guint stamps[STAMPS];          /* atomic each */
   guint changes;                 /* atomic */
-  pthread_t thread;
-  pthread_mutex_t lock; /* leaf; guards all below */
-  pthread_cond_t wake;
+  TtlBatch *soon;
+  pthread_mutex_t lock; /* leaf; guards what is below */
   GHashTable *absences; /* set of Absence, owned */
-  GHashTable *soon;     /* set of node ids */
-  gboolean running;
 };
 
 /* ---- absences as keys ---- */
@@ -75,31 +73,6 @@ absence_new (guint64 bucket, const char *backing, gint64 until_us)
   absence->until_us = until_us;
   memcpy (absence->backing, backing, size);
   return absence;
-}
-
-TtlPromises *
-ttl_promises_new (void)
-{
-  TtlPromises *self = g_new0 (TtlPromises, 1);
-
-  pthread_rwlock_init (&self->session_lock, NULL);
-  pthread_mutex_init (&self->lock, NULL);
-  pthread_cond_init (&self->wake, NULL);
-  self->absences = g_hash_table_new_full (absence_hash, absence_equal, g_free, NULL);
-  self->soon = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
-  return self;
-}
-
-void
-ttl_promises_free (TtlPromises *self)
-{
-  ttl_promises_stop (self);
-  g_hash_table_unref (self->soon);
-  g_hash_table_unref (self->absences);
-  pthread_cond_destroy (&self->wake);
-  pthread_mutex_destroy (&self->lock);
-  pthread_rwlock_destroy (&self->session_lock);
-  g_free (self);
 }
 
 /* ---- telling the kernel ---- */
@@ -169,53 +142,40 @@ ttl_promises_recall_attrs (TtlPromises *self, guint64 node_id)
 void
 ttl_promises_recall_attrs_soon (TtlPromises *self, guint64 node_id)
 {
-  TTL_LOCKED (&self->lock);
-
-  if (!self->running)
-    return;
-  g_hash_table_add (self->soon, g_memdup2 (&node_id, sizeof node_id));
-  if (g_hash_table_size (self->soon) == 1)
-    pthread_cond_signal (&self->wake);
+  ttl_batch_add (self->soon, node_id);
 }
 
-/* What has been collected, or NULL when it is time to go. */
-static GHashTable *
-collect (TtlPromises *self)
+static gboolean
+recall_some (const GArray *ids, gpointer data)
 {
-  GHashTable *ids;
-
-  {
-    TTL_LOCKED (&self->lock);
-    while (self->running && g_hash_table_size (self->soon) == 0)
-      pthread_cond_wait (&self->wake, &self->lock);
-    if (!self->running)
-      return NULL;
-  }
-  g_usleep (SOON_US);
-  TTL_LOCKED (&self->lock);
-  ids = self->soon;
-  self->soon = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
-  return ids;
+  for (guint i = 0; i < ids->len; i++)
+    (void)ttl_promises_recall_attrs (data, g_array_index (ids, guint64, i));
+  return TRUE;
 }
 
-static gpointer
-promises_main (gpointer data)
+/* ---- its life ---- */
+
+TtlPromises *
+ttl_promises_new (void)
 {
-  TtlPromises *self = data;
-  GHashTable *ids;
+  TtlPromises *self = g_new0 (TtlPromises, 1);
 
-  pthread_setname_np (pthread_self (), "ttlfs-notify");
-  while ((ids = collect (self)) != NULL)
-    {
-      GHashTableIter iter;
-      gpointer id;
+  pthread_rwlock_init (&self->session_lock, NULL);
+  pthread_mutex_init (&self->lock, NULL);
+  self->absences = g_hash_table_new_full (absence_hash, absence_equal, g_free, NULL);
+  self->soon = ttl_batch_new ("ttlfs-notify", SOON_US, 0, recall_some, self);
+  return self;
+}
 
-      g_hash_table_iter_init (&iter, ids);
-      while (g_hash_table_iter_next (&iter, &id, NULL))
-        (void)ttl_promises_recall_attrs (self, *(guint64 *)id);
-      g_hash_table_unref (ids);
-    }
-  return NULL;
+void
+ttl_promises_free (TtlPromises *self)
+{
+  ttl_promises_stop (self);
+  ttl_batch_free (self->soon);
+  g_hash_table_unref (self->absences);
+  pthread_mutex_destroy (&self->lock);
+  pthread_rwlock_destroy (&self->session_lock);
+  g_free (self);
 }
 
 void
@@ -232,10 +192,7 @@ ttl_promises_start (TtlPromises *self, struct fuse_session *session)
           "remember names: each use of one costs a round trip");
       return;
     }
-  TTL_LOCKED (&self->lock);
-  self->running = TRUE;
-  self->running = pthread_create (&self->thread, NULL, promises_main, self) == 0;
-  g_atomic_int_set (&self->possible, self->running);
+  g_atomic_int_set (&self->possible, ttl_batch_start (self->soon));
 }
 
 void
@@ -243,14 +200,7 @@ ttl_promises_stop (TtlPromises *self)
 {
   g_atomic_int_set (&self->possible, FALSE);
   set_session (self, NULL);
-  {
-    TTL_LOCKED (&self->lock);
-    if (!self->running)
-      return;
-    self->running = FALSE;
-    pthread_cond_signal (&self->wake);
-  }
-  pthread_join (self->thread, NULL);
+  ttl_batch_stop (self->soon);
 }
 
 gboolean

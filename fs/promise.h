@@ -24,7 +24,7 @@
  * both notifications from the moment when it sent the request. The one exception is an inode that it does not have yet;
  * INVAL_INODE then says ENOENT, and the epoch is what is moved.
  *
- * Owns the absences promised (bounded), the stamps, and a thread for what can wait a few milliseconds. Locks: a leaf. */
+ * Owns the absences promised (bounded), the stamps, and a batch of what can wait a few milliseconds. Locks: a leaf. */
 #pragma once
 
 #define FUSE_USE_VERSION 314

@@ -9,7 +9,7 @@
  * Of all notifications this one alone takes no lock that a process may hold while it waits for our reply: a daemon that
  * is killed in the middle of FUSE_NOTIFY_INVAL_ENTRY can leave both waiting for ever.
  *
- * Owns a thread and a list of ids, guarded by a leaf lock. */
+ * Owns a batch (batch.h). */
 #pragma once
 
 #include <glib.h>
