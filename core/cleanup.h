@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 
 static inline void
@@ -41,6 +42,16 @@ static inline void
 ttl_guard_unlock (pthread_mutex_t **mutex)
 {
   pthread_mutex_unlock (*mutex);
+}
+
+/* Waits for @cond, which may be made with any clock, for no longer than that. As pthread_cond_timedwait(). */
+static inline int
+ttl_cond_wait_us (pthread_cond_t *cond, pthread_mutex_t *mutex, gint64 us)
+{
+  const gint64 until_us = g_get_monotonic_time () + us;
+  const struct timespec until = { until_us / G_USEC_PER_SEC, until_us % G_USEC_PER_SEC * 1000 };
+
+  return pthread_cond_clockwait (cond, mutex, CLOCK_MONOTONIC, &until);
 }
 
 /* Holds @mutex from here to the end of the enclosing block. */

@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <time.h>
 
 #define STRIPES 256
 #define PATIENCE_US (2 * G_USEC_PER_SEC)
@@ -48,15 +47,6 @@ stripe_of (TtlCommits *self, TtlBucket *bucket, const char *backing)
   return &self->stripes[(g_str_hash (backing) * 31 + ttl_bucket_id (bucket)) % STRIPES];
 }
 
-static void
-wait_locked (pthread_cond_t *cond, gint64 us)
-{
-  const gint64 until_us = g_get_monotonic_time () + us;
-  const struct timespec until = { until_us / G_USEC_PER_SEC, until_us % G_USEC_PER_SEC * 1000 };
-
-  pthread_cond_clockwait (cond, &turn, CLOCK_MONOTONIC, &until);
-}
-
 /* FALSE when it is not to be had. */
 static gboolean
 wait_for_dir_locked (int fd, int operation, gint64 patience_us)
@@ -74,7 +64,7 @@ wait_for_dir_locked (int fd, int operation, gint64 patience_us)
             g_warning ("somebody holds a lock on a directory below the root; going on without it");
           return FALSE;
         }
-      wait_locked (&given_back, wait_us);
+      (void)ttl_cond_wait_us (&given_back, &turn, wait_us);
       wait_us = MIN (wait_us * 2, 500);
     }
   return TRUE;
@@ -189,7 +179,7 @@ ttl_commit_let_pass (gint64 at_most_us)
 
   TTL_LOCKED (&turn);
   while (g_atomic_int_get (&waiting) > 0 && (left_us = until_us - g_get_monotonic_time ()) > 0)
-    wait_locked (&served, left_us);
+    (void)ttl_cond_wait_us (&served, &turn, left_us);
 }
 
 int

@@ -4,14 +4,13 @@
 #include "cleanup.h"
 #include "keeper.h"
 #include "log.h"
-
 #include "scan.h"
 #include "store-private.h"
-#include <sys/resource.h>
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define LOOK_BATCH 64                 /* names noted at a time: nobody waits long for the lock */
 #define BATCH 256                     /* entries per breath: a note never waits long for the lock */

@@ -5,7 +5,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 
 #define THREADS_MAX 64
 
@@ -30,16 +29,12 @@ TtlHelpers *
 ttl_helpers_new (void)
 {
   TtlHelpers *self = g_new0 (TtlHelpers, 1);
-  pthread_condattr_t monotonic;
 
   if (sched_getaffinity (0, sizeof self->cpus, &self->cpus) < 0)
     CPU_ZERO (&self->cpus);
-  pthread_condattr_init (&monotonic);
-  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
   pthread_mutex_init (&self->lock, NULL);
-  pthread_cond_init (&self->wake, &monotonic);
-  pthread_cond_init (&self->gone, &monotonic);
-  pthread_condattr_destroy (&monotonic);
+  pthread_cond_init (&self->wake, NULL);
+  pthread_cond_init (&self->gone, NULL);
   g_queue_init (&self->tasks);
   return self;
 }

@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
 #define PATIENCE_US (3 * G_USEC_PER_SEC)
 #define PATIENCE_UNSEEN_US (300 * 1000) /* with one whose processes we cannot see */
@@ -48,14 +47,10 @@ TtlOrder *
 ttl_order_new (TtlNames names)
 {
   TtlOrder *self = g_new0 (TtlOrder, 1);
-  pthread_condattr_t monotonic;
 
   self->names = names;
   pthread_mutex_init (&self->lock, NULL);
-  pthread_condattr_init (&monotonic);
-  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init (&self->changed, &monotonic);
-  pthread_condattr_destroy (&monotonic);
+  pthread_cond_init (&self->changed, NULL);
   g_queue_init (&self->closing);
   self->by_handle = g_hash_table_new (NULL, NULL);
   return self;
@@ -286,15 +281,6 @@ is_held (TtlOrder *self, const TtlClosing *closing, gboolean everybody)
          && n > self->count_others (closing->handle, closing->locks, closing->access, self->data);
 }
 
-static void
-wait_locked (TtlOrder *self, gint64 us)
-{
-  const gint64 until_us = g_get_monotonic_time () + us;
-  const struct timespec until = { until_us / G_USEC_PER_SEC, until_us % G_USEC_PER_SEC * 1000 };
-
-  pthread_cond_timedwait (&self->changed, &self->lock, &until);
-}
-
 /* Looks without the lock. FALSE when there was something to wait for, and it is not known to be held. */
 static gboolean
 look_locked (TtlOrder *self, TtlClosing *closing, gboolean everybody)
@@ -329,7 +315,7 @@ ttl_order_wait (TtlOrder *self, const TtlPlace *place, guint64 since)
         continue;
       if (find_locked (self, place, since) == NULL)
         return;
-      wait_locked (self, pause_us);
+      (void)ttl_cond_wait_us (&self->changed, &self->lock, pause_us);
       pause_us = MIN (2 * pause_us, LOOK_AGAIN_MAX_US);
     }
 }

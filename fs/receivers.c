@@ -276,13 +276,7 @@ static void
 wait_for_end_locked (TtlReceivers *self)
 {
   while (!self->ending && !fuse_session_exited (self->session))
-    {
-      struct timespec until;
-
-      clock_gettime (CLOCK_MONOTONIC, &until);
-      until.tv_sec += LOOK_S;
-      pthread_cond_timedwait (&self->gone, &self->lock, &until);
-    }
+    (void)ttl_cond_wait_us (&self->gone, &self->lock, LOOK_S * G_USEC_PER_SEC);
 }
 
 /* Threads that sleep in the device are woken, again and again: the signal may come just before the read. */
