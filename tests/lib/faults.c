@@ -1,5 +1,5 @@
 /* faults - for LD_PRELOAD: system calls of one process fail as they do on a disk that is broken, full, over quota or remounted
- * read-only. The file named by FAULTS holds one Faults (faults.h), which the test changes while the daemon runs. */
+ * read-only, or begin late, so that what others do comes in between. The file named by FAULTS holds one Faults (faults.h), which the test changes while the daemon runs. */
 #include "faults.h"
 
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -42,8 +43,13 @@ control (void)
 static int
 fails (int call)
 {
+  static int n;
   const volatile Faults *faults = control ();
 
+  if (faults->slow & call
+      && (faults->slow_one_in == 0
+          || __atomic_add_fetch (&n, 1, __ATOMIC_RELAXED) % faults->slow_one_in == 0))
+    usleep ((useconds_t)faults->slow_us);
   if (!(faults->calls & call))
     return 0;
   errno = faults->err;
@@ -153,4 +159,10 @@ int
 unlinkat (int fd, const char *path, int flags)
 {
   return fails (FAULT_UNLINK) ? -1 : (int)syscall (SYS_unlinkat, fd, path, flags);
+}
+
+int
+inotify_add_watch (int fd, const char *path, uint32_t mask)
+{
+  return fails (FAULT_WATCH) ? -1 : (int)syscall (SYS_inotify_add_watch, fd, path, mask);
 }

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/vfs.h>
@@ -163,6 +164,32 @@ mount_start (const char *options)
     become_daemon (self, options);
   wait_until_it_answers (self);
   return self;
+}
+
+/* The sanitizers' runtime wants to be loaded first, but need not be. */
+Faults *
+mount_start_on_bad_ground (const char *options, const Faults *faults)
+{
+  g_autofree char *asan = g_strdup (g_getenv ("ASAN_OPTIONS"));
+  g_autofree char *path = g_strdup_printf ("%s/faults", work);
+  int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  Faults *shared;
+
+  assert_ok (fd);
+  assert_ok (ftruncate (fd, sizeof *shared));
+  shared = mmap (NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  cr_assert (shared != MAP_FAILED);
+  assert_ok (close (fd));
+  *shared = *faults;
+  g_setenv ("FAULTS", path, TRUE);
+  g_setenv ("LD_PRELOAD", g_getenv ("TTLFS_FAULTS"), TRUE);
+  g_setenv ("ASAN_OPTIONS",
+            text ("%s:verify_asan_link_order=0", asan != NULL ? asan : "detect_leaks=1"), TRUE);
+  mount_start (options);
+  g_unsetenv ("LD_PRELOAD");
+  if (asan != NULL)
+    g_setenv ("ASAN_OPTIONS", asan, TRUE);
+  return shared;
 }
 
 TestMount *

@@ -18,6 +18,7 @@
 #pragma once
 
 #include "asserts.h"
+#include "faults.h"
 #include "shell.h"
 #include "witness.h"
 
@@ -42,6 +43,8 @@ void mount_unseen (void);
 TestMount *mount_start (const char *options);
 /* The same with -d: its log tells of every request, "opcode: LOOKUP (1), ...". */
 TestMount *mount_start_talking (const char *options);
+/* The same, where the daemon's system calls do as @faults says, and then as what is returned does. */
+Faults *mount_start_on_bad_ground (const char *options, const Faults *faults);
 /* The one mounted at mnt (@number 1) or mnt2 (2). */
 TestMount *mount_number (int number);
 /* umount, then the checks above. Nothing may be open in it. */

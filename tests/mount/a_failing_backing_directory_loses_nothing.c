@@ -2,35 +2,15 @@
  * stays whole, nothing is left over, and when it goes well again everything does. */
 #include "mount.h"
 
-#include "faults.h"
-
-#include <sys/mman.h>
 #include <sys/xattr.h>
 
 static Faults *faults;
 
-/* The sanitizers' runtime wants to be loaded first, but need not be. */
 static void
 mount_on_bad_ground (void)
 {
-  g_autofree char *asan = g_strdup (g_getenv ("ASAN_OPTIONS"));
-  int fd;
-
   mount_prepare ();
-  fd = open (text ("%s/faults", work_dir ()), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  assert_ok (fd);
-  assert_ok (ftruncate (fd, sizeof *faults));
-  faults = mmap (NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  cr_assert (faults != MAP_FAILED);
-  assert_ok (close (fd));
-  g_setenv ("FAULTS", text ("%s/faults", work_dir ()), TRUE);
-  g_setenv ("LD_PRELOAD", g_getenv ("TTLFS_FAULTS"), TRUE);
-  g_setenv ("ASAN_OPTIONS",
-            text ("%s:verify_asan_link_order=0", asan != NULL ? asan : "detect_leaks=1"), TRUE);
-  mount_start ("ttl=1h");
-  g_unsetenv ("LD_PRELOAD");
-  if (asan != NULL)
-    g_setenv ("ASAN_OPTIONS", asan, TRUE);
+  faults = mount_start_on_bad_ground ("ttl=1h", &(Faults){ 0 });
 }
 
 TestSuite (failing, .init = mount_on_bad_ground, .fini = mount_teardown, .timeout = 120);
