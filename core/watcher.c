@@ -267,14 +267,13 @@ is_removed (TtlBucket *bucket)
          && st.st_nlink == 0;
 }
 
-/* A peer has moved or removed what was @name of @bucket. Where it is found again within the root, it is taken in anew. */
+/* A peer has moved or removed @top. Where it is found again within the root, it is taken in anew. */
 static void
-let_go (TtlWatcher *self, TtlBucket *bucket, const char *name)
+let_go (TtlWatcher *self, TtlBucket *top)
 {
-  g_autoptr (TtlBucket) top = ttl_bucket_dup_known_child (bucket, name);
   g_autoptr (GPtrArray) known = NULL;
 
-  if (top == NULL || ttl_bucket_is_in_place (top))
+  if (ttl_bucket_is_in_place (top))
     return;
   if (is_removed (top)) /* so it was empty; our descriptor would keep the kernel from saying so */
     {
@@ -321,6 +320,22 @@ end_scan (TtlWatcher *self)
                names, dirs, (double)took_us / G_USEC_PER_SEC);
 }
 
+/* What was moved away when nobody watched its parent made no event. Of what is not in place, that which stands in what is. */
+static void
+let_go_unseen (TtlWatcher *self)
+{
+  g_autoptr (GPtrArray) known = ttl_tree_dup_all (self->store->tree);
+
+  for (guint i = 0; i < known->len && !g_atomic_int_get (&self->stopping); i++)
+    {
+      TtlBucket *bucket = g_ptr_array_index (known, i);
+      g_autoptr (TtlBucket) parent = ttl_bucket_dup_parent (bucket);
+
+      if (!ttl_bucket_is_in_place (bucket) && parent != NULL && ttl_bucket_is_in_place (parent))
+        let_go (self, bucket);
+    }
+}
+
 /* Everything anew: at the start, after an overflow, and by the clock where nothing is watched. */
 static void
 take_in_all (TtlWatcher *self)
@@ -339,6 +354,7 @@ take_in_all (TtlWatcher *self)
     self->scan_ended_us = 0;
   }
   take_in (self, ttl_tree_root (self->store->tree), FALSE);
+  let_go_unseen (self);
   end_scan (self);
 }
 
@@ -381,10 +397,13 @@ static void
 directory_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *event)
 {
   g_autoptr (TtlBucket) child = NULL;
+  g_autoptr (TtlBucket) gone = NULL;
   int res;
 
   if (event->mask & (IN_MOVED_FROM | IN_DELETE))
-    let_go (self, bucket, event->name);
+    gone = ttl_bucket_dup_known_child (bucket, event->name);
+  if (gone != NULL)
+    let_go (self, gone);
   if (event->mask & (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE))
     tell (self, TTL_EVENT_BUCKET, bucket, event->name);
   if (!(event->mask & (IN_CREATE | IN_MOVED_TO)))

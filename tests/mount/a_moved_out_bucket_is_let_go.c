@@ -109,3 +109,27 @@ Test (a_moved_out_bucket, that_comes_back_is_one_again)
   assert_ok (put (at ("back/new"), "value"));
   assert_eventually (10000, !exists (raw ("back/new")) && !exists (raw ("back/k")));
 }
+
+/* ---- by a watcher that comes too late ---- */
+
+static void
+mount_watched_late (void)
+{
+  mount_prepare ();
+  mount_start_on_bad_ground ("ttl=2s", &(Faults){ .slow = FAULT_WATCH, .slow_us = 300000 });
+  assert_ok (mkdir (at ("b"), 0777));
+}
+
+TestSuite (a_bucket_moved_out_unseen, .init = mount_watched_late, .fini = teardown, .timeout = 60);
+
+Test (a_bucket_moved_out_unseen, gets_nothing_from_an_open_draft)
+{
+  int fd = open (at ("b/k"), O_WRONLY | O_CREAT, 0666);
+
+  assert_ok (fd);
+  assert_ok (write_all (fd, "value"));
+  move_b_out ();
+  sleep_ms (1500);
+  cr_assert_lt (close (fd), 0);
+  assert_stays (100, g_strcmp0 (listing (outside ("b")), "") == 0);
+}
