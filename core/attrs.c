@@ -129,6 +129,7 @@ typedef struct
   TtlBucket *bucket;
   const char *backing; /* NULL for the bucket itself */
   TtlDir *dir;         /* owns a reference */
+  TtlCommit commit;    /* of an entry that is to be changed; else nothing is held */
   int fd;              /* of the file, O_PATH; -1 for a bucket */
   TtlEntry entry;      /* not filled for a bucket but for ttl and deadline */
   char path[32];
@@ -136,13 +137,14 @@ typedef struct
 
 #define TARGET_INIT \
   { \
-    .fd = -1 \
+    .commit = TTL_COMMIT_INIT, .fd = -1 \
   }
 
 static void
 target_clear (Target *self)
 {
   ttl_clear_fd (&self->fd);
+  ttl_commit_end (&self->commit);
   g_clear_pointer (&self->dir, ttl_dir_unref);
 }
 
@@ -173,16 +175,31 @@ target_find_key (Target *self, gint64 now_ns)
   return 0;
 }
 
-static int
-target_find (Target *self, TtlStore *store, TtlBucket *bucket, const char *backing, gint64 now_ns)
+typedef enum
 {
-  int res;
+  TO_BE_READ,
+  TO_BE_CHANGED, /* -EROFS */
+} TargetUse;
+
+/* To be changed: from here on no reaper of any mount takes the file off its name. What a peer has raised from the dead just
+ * then would be renewed where nobody finds it, and the caller told that it had been in time. */
+static int
+target_find (Target *self, TargetUse use, TtlStore *store, TtlBucket *bucket, const char *backing,
+             gint64 now_ns)
+{
+  int res = use == TO_BE_CHANGED ? ttl_store_check_writable (store) : 0;
 
   self->store = store;
   self->bucket = bucket;
   self->backing = backing;
-  res = ttl_bucket_open (bucket, &self->dir);
-  if (res == 0 && backing != NULL)
+  if (res == 0)
+    res = ttl_bucket_open (bucket, &self->dir);
+  if (res < 0)
+    return res;
+  if (backing != NULL && use == TO_BE_CHANGED)
+    ttl_commit_begin (store->commits, bucket, ttl_dir_fd (self->dir), backing, TTL_COMMIT_SHARED,
+                      &self->commit);
+  if (backing != NULL)
     res = target_find_key (self, now_ns);
   if (res < 0)
     return res;
@@ -284,10 +301,8 @@ ttl_store_set_attrs (TtlStore *self, TtlBucket *bucket, const char *backing, con
                      gint64 now_ns)
 {
   g_auto (Target) target = TARGET_INIT;
-  int res = ttl_store_check_writable (self);
+  int res = target_find (&target, TO_BE_CHANGED, self, bucket, backing, now_ns);
 
-  if (res == 0)
-    res = target_find (&target, self, bucket, backing, now_ns);
   if (res == 0)
     res = set_owner_and_mode (&target, attrs);
   if (res == 0 && (attrs->set_atime || attrs->set_mtime))
@@ -326,7 +341,7 @@ ttl_store_get_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, con
   g_auto (Target) target = TARGET_INIT;
   TtlXattrKind kind = ttl_xattr_kind (name);
   TtlRevision revision;
-  ssize_t res = target_find (&target, self, bucket, backing, now_ns);
+  ssize_t res = target_find (&target, TO_BE_READ, self, bucket, backing, now_ns);
 
   if (res < 0)
     return res;
@@ -378,7 +393,7 @@ ttl_store_list_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, ch
 {
   g_auto (Target) target = TARGET_INIT;
   g_autofree char *names = g_malloc (XATTR_LIST_MAX);
-  ssize_t len = target_find (&target, self, bucket, backing, now_ns);
+  ssize_t len = target_find (&target, TO_BE_READ, self, bucket, backing, now_ns);
 
   if (len < 0)
     return len;
@@ -394,7 +409,6 @@ ttl_store_list_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, ch
 static int
 set_own_ttl (Target *target, const TtlDuration *own)
 {
-  g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
   TtlStore *store = target->store;
   int dir_fd = ttl_dir_fd (target->dir);
   TtlDuration old;
@@ -403,8 +417,6 @@ set_own_ttl (Target *target, const TtlDuration *own)
 
   if (target->backing == NULL)
     return ttl_store_set_bucket_ttl (store, target->bucket, own);
-  ttl_commit_begin (store->commits, target->bucket, dir_fd, target->backing, TTL_COMMIT_SHARED,
-                    &commit);
   had_one = get_own_ttl (target, &old);
   if (comes_too_late (target))
     return answer_late (target);
@@ -431,10 +443,8 @@ ttl_store_set_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, con
 {
   g_auto (Target) target = TARGET_INIT;
   TtlDuration own;
-  int res = ttl_store_check_writable (self);
+  int res = target_find (&target, TO_BE_CHANGED, self, bucket, backing, now_ns);
 
-  if (res == 0)
-    res = target_find (&target, self, bucket, backing, now_ns);
   if (res < 0)
     return res;
   switch (ttl_xattr_kind (name))
@@ -469,10 +479,8 @@ ttl_store_remove_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, 
                         gint64 now_ns)
 {
   g_auto (Target) target = TARGET_INIT;
-  int res = ttl_store_check_writable (self);
+  int res = target_find (&target, TO_BE_CHANGED, self, bucket, backing, now_ns);
 
-  if (res == 0)
-    res = target_find (&target, self, bucket, backing, now_ns);
   if (res < 0)
     return res;
   switch (ttl_xattr_kind (name))

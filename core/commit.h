@@ -1,7 +1,9 @@
 /* commit - makes the steps of one publication or removal a single one, among threads and among mounts.
  *
  * Owns an array of mutexes: each key hashes to one (its stripe). Among mounts the lock is flock() on the bucket's
- * directory: shared for a put, which is one rename in the end; exclusive for what looks before it acts (append, claim, reap). Raw peers take no locks, so nothing may rely on a commit lock to keep *them* out.
+ * directory: shared for a put, which is one rename in the end, and for a renewal, which needs the file to stay where it
+ * is; exclusive for what looks before it acts (append, claim, reap). Raw peers take no locks, so nothing may rely on a
+ * commit lock to keep *them* out.
  *
  * A lock on the directory that is not granted within two seconds is done without, and the log says so once: anybody who
  * can read the backing directory could otherwise stop every mount of it. */

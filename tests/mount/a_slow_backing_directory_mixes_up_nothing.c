@@ -1,0 +1,53 @@
+/* Whatever comes between two system calls of the daemon: here some of them begin so late that it does. */
+#include "mount.h"
+
+static Faults *faults;
+
+/* Nothing to be slow yet. */
+static void
+mount_with_a_second (void)
+{
+  mount_prepare ();
+  faults = mount_start_on_bad_ground ("ttl=1s", &(Faults){ 0 });
+}
+
+static void
+slow_down (int calls, int us, int one_in)
+{
+  faults->slow_us = us;
+  faults->slow_one_in = one_in;
+  __atomic_store_n (&faults->slow, calls, __ATOMIC_RELEASE);
+}
+
+TestSuite (slow, .init = mount_with_a_second, .fini = mount_teardown, .timeout = 120);
+
+static int
+touch_k (const void *data G_GNUC_UNUSED)
+{
+  return utimensat (AT_FDCWD, at ("k"), NULL, 0) < 0 ? errno : 0;
+}
+
+/* The reaper looks, a peer renews, a client finds it renewed, the reaper takes it away, and another peer takes the name. */
+Test (slow, touches_renew_what_stands_there_afterwards)
+{
+  gint64 ends, began;
+  pid_t toucher;
+  int res;
+
+  assert_ok (put (at ("k"), "old"));
+  ends = mtime_ns (raw ("k")) + 1000 * MS;
+  sleep_until (ends - 100 * MS);
+  slow_down (FAULT_NAME, 100000, 0);
+  assert_ok (put (raw (".tmp_peer"), "new"));
+  sleep_until (ends + 30 * MS);
+  slow_down (FAULT_NAME | FAULT_TIMES, 100000, 0);
+  assert_ok (utimensat (AT_FDCWD, raw ("k"), NULL, 0));
+  began = now_ns ();
+  toucher = start_child (ANY_USER, touch_k, NULL);
+  while (link (raw (".tmp_peer"), raw ("k")) < 0 && now_ns () < ends + 500 * MS)
+    g_usleep (1000);
+  res = wait_for (toucher);
+  cr_assert (res == 0 || res == ENOENT, "%s", g_strerror (res));
+  if (res == 0)
+    cr_assert_geq (mtime_ns (raw ("k")), began - 10 * MS);
+}
