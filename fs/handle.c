@@ -53,8 +53,9 @@ ttl_handle_free (TtlHandle *self)
   ttl_clear_fd (&self->fd);
   if (self->writer != NULL)
     {
-      if (leave_writer (self) && ttl_node_kind (self->node) == TTL_NODE_DRAFT)
-        ttl_node_writer_gone (self->node, ttl_draft_leaves_version (self->writer->draft));
+      if (leave_writer (self))
+        ttl_node_writer_gone (self->node, self->writer,
+                              ttl_draft_leaves_version (self->writer->draft));
       ttl_writer_unref (self->writer);
     }
   if (self->locks != NULL)

@@ -540,36 +540,44 @@ ttl_node_dup_writer (TtlNode *node)
   return node->writer != NULL ? ttl_writer_ref (node->writer) : NULL;
 }
 
-void
+gboolean
+ttl_node_is_of_writer (TtlNode *node, const TtlWriter *writer)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  return node->writer == writer;
+}
+
+/* From here until writer_gone() it is in the table of drafts. */
+static void
+give_writer_locked (TtlNode *node, TtlWriter *writer)
+{
+  g_assert (node->kind == TTL_NODE_DRAFT && node->writer == NULL);
+  node->writer = ttl_writer_ref (writer);
+  attach_draft_locked (node);
+}
+
+gboolean
 ttl_node_set_writer (TtlNode *node, TtlWriter *writer)
 {
-  TtlWriter *old;
+  TTL_LOCKED (&node->table->lock);
 
-  {
-    TTL_LOCKED (&node->table->lock);
-    old = node->writer;
-    if (old != NULL)
-      detach_draft_locked (node);
-    node->writer = writer != NULL ? ttl_writer_ref (writer) : NULL;
-    if (writer != NULL)
-      attach_draft_locked (node);
-  }
-  if (old != NULL)
-    ttl_writer_unref (old);
+  if (node->kind != TTL_NODE_DRAFT || node->writer != NULL)
+    return FALSE;
+  give_writer_locked (node, writer);
+  return TRUE;
 }
 
 void
-ttl_node_writer_gone (TtlNode *node, const struct stat *st)
+ttl_node_writer_gone (TtlNode *node, TtlWriter *writer, const struct stat *st)
 {
-  TtlWriter *old;
-
   {
     TTL_LOCKED (&node->table->lock);
-    old = node->writer;
-    if (old != NULL)
-      detach_draft_locked (node);
+    if (node->writer != writer)
+      return;
+    detach_draft_locked (node);
     node->writer = NULL;
-    if (old != NULL && st != NULL && !node->disturbed && node->fds == NULL
+    if (st != NULL && !node->disturbed && node->fds == NULL
         && !g_hash_table_contains (node->table->by_key, &node->place))
       {
         node->version = *st;
@@ -578,8 +586,7 @@ ttl_node_writer_gone (TtlNode *node, const struct stat *st)
         g_hash_table_insert (node->table->by_key, &node->place, node);
       }
   }
-  if (old != NULL)
-    ttl_writer_unref (old);
+  ttl_writer_unref (writer);
 }
 
 void
@@ -799,8 +806,7 @@ ttl_node_take_over (TtlNode *node, TtlWriter *writer, gboolean truncates, TtlRec
   g_hash_table_remove (node->table->by_key, &node->place);
   g_atomic_int_set (&node->kind, TTL_NODE_DRAFT);
   node->taken_over = TRUE;
-  node->writer = ttl_writer_ref (writer);
-  attach_draft_locked (node);
+  give_writer_locked (node, writer);
   return TRUE;
 }
 

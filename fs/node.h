@@ -110,10 +110,12 @@ int ttl_node_dup_fd (TtlNode *node);
 
 /* The writer, a new reference; NULL while the node waits for its OPEN or after the last close. */
 TtlWriter *ttl_node_dup_writer (TtlNode *node);
-void ttl_node_set_writer (TtlNode *node, TtlWriter *writer);
-/* The last description was closed. @st: of the version that it published or opened and that the kernel knows the size of, so that
- * the node may become the key's value node; NULL: none. */
-void ttl_node_writer_gone (TtlNode *node, const struct stat *st);
+gboolean ttl_node_is_of_writer (TtlNode *node, const TtlWriter *writer);
+/* FALSE when another OPEN was faster: it has a writer, or had one and is a value node now. */
+gboolean ttl_node_set_writer (TtlNode *node, TtlWriter *writer);
+/* The last description of @writer was closed. If it was the node's: @st is of the version that it published or opened and that the
+ * kernel knows the size of, so that the node may become the key's value node; NULL: none. */
+void ttl_node_writer_gone (TtlNode *node, TtlWriter *writer, const struct stat *st);
 /* The kernel was told another size than the draft's. */
 void ttl_node_disturb (TtlNode *node);
 /* The draft node of (bucket, backing) with something unpublished that thread @tid's process writes: pinned and

@@ -49,7 +49,7 @@ wants_to_write (int flags)
 static TtlHandle *
 open_writer (TtlFs *fs, TtlNode *node, TtlWriter *writer, pid_t tid, struct fuse_file_info *fi)
 {
-  fi->direct_io = (fi->flags & O_ACCMODE) == O_WRONLY || ttl_node_kind (node) != TTL_NODE_DRAFT;
+  fi->direct_io = (fi->flags & O_ACCMODE) == O_WRONLY || !ttl_node_is_of_writer (node, writer);
   return ttl_handle_new_writer (node, writer, fi->flags, tid, locks_of (fs, node));
 }
 
@@ -87,27 +87,49 @@ begun (TtlFs *fs, TtlNode *node)
   ttl_fs_draft_begun (fs, bucket, backing);
 }
 
+/* TRUE: to be answered ESTALE, and the kernel looks again, and is given a draft node, or one that may become one. */
+static gboolean
+send_back (TtlFs *fs, TtlNode *node, pid_t tid)
+{
+  return tid > 0 ? ttl_nodes_intend (fs->nodes, node, tid, TRUE) : ttl_node_refuse_once (node);
+}
+
+/* A writer of what its name stands for, whatever becomes of the node meanwhile. */
 static int
 new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t tid,
             TtlWriter **writer_out)
 {
   TtlName backing;
   g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
-  const gboolean has_origin = ttl_node_kind (node) == TTL_NODE_DRAFT;
-  const gint64 now_ns = ttl_store_now (fs->store);
   TtlDraft *draft;
-  int res = has_origin ? open_origin (fs, node, bucket, backing, flags, now_ns, &draft)
-                       : ttl_draft_open (fs->store, bucket, backing, flags, owner, now_ns, &draft);
+  int res = ttl_draft_open (fs->store, bucket, backing, flags, owner, ttl_store_now (fs->store),
+                            &draft);
 
   if (res < 0)
     return res;
   ttl_draft_set_writer (draft, owner);
   *writer_out = ttl_writer_new (draft, tid);
-  if (has_origin)
-    {
-      ttl_node_set_writer (node, *writer_out);
-      begun (fs, node);
-    }
+  return 0;
+}
+
+/* The same for a draft node on its way to its OPEN. Where another OPEN was faster: -ESTALE, or a writer that is not the node's. */
+static int
+new_writer_of_draft (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t tid,
+                     TtlWriter **writer_out)
+{
+  TtlName backing;
+  g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
+  TtlDraft *draft;
+  int res = open_origin (fs, node, bucket, backing, flags, ttl_store_now (fs->store), &draft);
+
+  if (res < 0)
+    return res;
+  ttl_draft_set_writer (draft, owner);
+  *writer_out = ttl_writer_new (draft, tid);
+  if (ttl_node_set_writer (node, *writer_out))
+    begun (fs, node);
+  else if (send_back (fs, node, tid))
+    return -ESTALE;
   return 0;
 }
 
@@ -186,7 +208,7 @@ open_draft_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
   if (writer == NULL && !to_write)
     return open_version (fs, node, tid, fi, handle_out);
   if (writer == NULL)
-    res = new_writer (fs, node, fi->flags, owner, tid, &writer);
+    res = new_writer_of_draft (fs, node, fi->flags, owner, tid, &writer);
   else if ((to_write || !ttl_writer_is_of (writer, tid, &process))
            && ttl_nodes_intend (fs->nodes, node, tid, to_write))
     res = -ESTALE; /* a path leads to a draft of its own, or to the value */
@@ -240,10 +262,12 @@ open_value_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
       if (res != -ESTALE && res != -ENOENT)
         return res;
     }
-  if (!ttl_node_convert (node)
-      && (tid > 0 ? ttl_nodes_intend (fs->nodes, node, tid, TRUE) : ttl_node_refuse_once (node)))
-    return -ESTALE; /* and the kernel looks again, and is given a draft node, or one that may become one */
-  res = new_writer (fs, node, fi->flags, owner, tid, &writer);
+  if (ttl_node_convert (node))
+    res = new_writer_of_draft (fs, node, fi->flags, owner, tid, &writer);
+  else if (send_back (fs, node, tid))
+    res = -ESTALE;
+  else
+    res = new_writer (fs, node, fi->flags, owner, tid, &writer);
   if (res == 0)
     *handle_out = open_writer (fs, node, writer, tid, fi);
   return res;
@@ -304,7 +328,7 @@ create (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, p
     return res;
   writer = ttl_writer_new (draft, tid);
   node = ttl_nodes_add_draft (fs->nodes, bucket, backing);
-  ttl_node_set_writer (node, writer);
+  (void)ttl_node_set_writer (node, writer); /* nobody else knows of it yet */
   *handle_out = open_writer (fs, node, writer, tid, fi);
   entry_out->ino = ttl_node_id (node);
   ttl_fs_draft_begun (fs, bucket, backing);

@@ -1,6 +1,9 @@
 /* Whatever comes between two system calls of the daemon: here some of them begin so late that it does. */
 #include "mount.h"
 
+#define WRITERS 8
+#define SECONDS 3
+
 static Faults *faults;
 
 /* Nothing to be slow yet. */
@@ -20,6 +23,42 @@ slow_down (int calls, int us, int one_in)
 }
 
 TestSuite (slow, .init = mount_with_a_second, .fini = mount_teardown, .timeout = 120);
+
+static const int ways_to_open[]
+    = { O_CREAT, O_CREAT | O_APPEND, O_CREAT | O_TRUNC, O_CREAT | O_RDWR };
+
+static int
+open_and_close (const void *data)
+{
+  gint64 until = now_ns () + SECONDS * 1000 * MS;
+
+  for (int i = *(const int *)data; now_ns () < until; i++)
+    {
+      int way = ways_to_open[i % (int)G_N_ELEMENTS (ways_to_open)];
+      int fd = open (at ("k"), way & O_RDWR ? way : way | O_WRONLY, 0666);
+
+      if (fd < 0 || (i % 3 != 0 && write_all (fd, "abc") < 0) || close (fd) < 0)
+        return errno;
+    }
+  return 0;
+}
+
+Test (slow, opens_of_many_writers_each_have_their_draft)
+{
+  pid_t pids[WRITERS];
+  int first[WRITERS];
+
+  slow_down (FAULT_OPEN, 500, 4);
+  for (int i = 0; i < WRITERS; i++)
+    {
+      first[i] = i;
+      pids[i] = start_child (ANY_USER, open_and_close, &first[i]);
+    }
+  for (int i = 0; i < WRITERS; i++)
+    cr_expect_eq (wait_for (pids[i]), 0);
+  assert_ok (put (at ("k"), "value"));
+  assert_witnessed (at ("k"), "value");
+}
 
 static int
 touch_k (const void *data G_GNUC_UNUSED)

@@ -2,7 +2,9 @@
 #include "fixture.h"
 
 #include "node.h"
+#include "writer.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -136,6 +138,56 @@ Test (node, a_version_that_is_read_keeps_its_node)
   ttl_node_close_value (old, STDIN_FILENO);
   forget (nodes, next);
   forget (nodes, old);
+  ttl_nodes_free (nodes);
+}
+
+static TtlWriter *
+new_writer (void)
+{
+  TtlDraft *draft;
+
+  assert_is (ttl_draft_open (store, root, "k", O_CREAT, owner (), now (), &draft), 0);
+  return ttl_writer_new (draft, getpid ());
+}
+
+/* Two OPENs that meet at one node: the second is refused, or it would take the first one's writer off it. */
+Test (node, a_draft_has_one_writer)
+{
+  TtlNodes *nodes = new_nodes ();
+  TtlNode *node = ttl_nodes_add_draft (nodes, root, "k");
+  g_autoptr (TtlWriter) first = new_writer ();
+  g_autoptr (TtlWriter) second = new_writer ();
+  g_autoptr (GPtrArray) writers = NULL;
+
+  cr_assert (ttl_node_set_writer (node, first));
+  cr_expect_not (ttl_node_set_writer (node, second));
+  ttl_node_writer_gone (node, second, NULL);
+  cr_expect (ttl_node_is_of_writer (node, first));
+  ttl_node_writer_gone (node, first, NULL);
+  cr_expect (ttl_node_is_of_writer (node, NULL));
+  writers = ttl_nodes_dup_writers (nodes, root, "k");
+  cr_expect_eq (writers->len, 0);
+  forget (nodes, node);
+  ttl_nodes_free (nodes);
+}
+
+Test (node, a_value_that_was_a_draft_is_given_no_writer)
+{
+  TtlNodes *nodes = new_nodes ();
+  TtlNode *node = ttl_nodes_add_draft (nodes, root, "k");
+  g_autoptr (TtlWriter) first = new_writer ();
+  g_autoptr (TtlWriter) second = new_writer ();
+  const struct stat st = { .st_ino = INO };
+  TtlRecall recall;
+
+  cr_assert (ttl_node_set_writer (node, first));
+  ttl_node_writer_gone (node, first, &st);
+  cr_assert_eq (ttl_node_kind (node), TTL_NODE_VALUE);
+  cr_expect_not (ttl_node_set_writer (node, second));
+  cr_expect (ttl_node_take_over (node, second, TRUE, &recall));
+  cr_expect (ttl_node_is_of_writer (node, second));
+  ttl_node_writer_gone (node, second, NULL);
+  forget (nodes, node);
   ttl_nodes_free (nodes);
 }
 
