@@ -19,10 +19,30 @@
 #pragma once
 
 #include <glib.h>
+#include <time.h>
 
 #define TTL_NS_PER_MS G_GINT64_CONSTANT (1000000)
 #define TTL_NS_PER_S G_GINT64_CONSTANT (1000000000)
 #define TTL_CLOCK_STEP_NS (100 * TTL_NS_PER_MS) /* less is taken for the reference's granularity */
+
+/* Of a file's times. What is too far away is as far as can be. */
+static inline gint64
+ttl_timespec_ns (const struct timespec *ts)
+{
+  return ts->tv_sec >= G_MAXINT64 / TTL_NS_PER_S   ? G_MAXINT64
+         : ts->tv_sec <= G_MININT64 / TTL_NS_PER_S ? G_MININT64
+                                                   : ts->tv_sec * TTL_NS_PER_S + ts->tv_nsec;
+}
+
+static inline struct timespec
+ttl_ns_timespec (gint64 ns)
+{
+  gint64 nsec = ns % TTL_NS_PER_S;
+  gint64 sec = ns / TTL_NS_PER_S;
+
+  return nsec < 0 ? (struct timespec){ sec - 1, nsec + TTL_NS_PER_S }
+                  : (struct timespec){ sec, nsec };
+}
 
 typedef struct TtlClock TtlClock;
 

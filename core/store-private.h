@@ -47,24 +47,6 @@ int ttl_identity_and_stat (int fd, TtlIdentity *identity_out, struct stat *st_ou
 int ttl_identity_of_name (int dir_fd, const char *name, TtlIdentity *identity_out);
 gboolean ttl_identity_equal (const TtlIdentity *a, const TtlIdentity *b);
 
-static inline gint64
-ttl_timespec_ns (const struct timespec *ts)
-{
-  return ts->tv_sec >= G_MAXINT64 / TTL_NS_PER_S   ? G_MAXINT64
-         : ts->tv_sec <= G_MININT64 / TTL_NS_PER_S ? G_MININT64
-                                                   : ts->tv_sec * TTL_NS_PER_S + ts->tv_nsec;
-}
-
-static inline struct timespec
-ttl_ns_timespec (gint64 ns)
-{
-  gint64 nsec = ns % TTL_NS_PER_S;
-  gint64 sec = ns / TTL_NS_PER_S;
-
-  return nsec < 0 ? (struct timespec){ sec - 1, nsec + TTL_NS_PER_S }
-                  : (struct timespec){ sec, nsec };
-}
-
 /* core/lost.c: a TtlTreeLost, @data being the store. */
 int ttl_store_find_root (gpointer data);
 /* What is mounted has changed. TRUE when the root is not among it any more. */

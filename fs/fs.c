@@ -104,14 +104,6 @@ ttl_fs_bucket_changed (TtlFs *self, TtlBucket *bucket, gboolean soon)
     ttl_promises_recall_attrs_soon (self->promises, recall.attrs[0].id);
 }
 
-static __thread const TtlNode *spared;
-
-void
-ttl_fs_spare (const TtlNode *node)
-{
-  spared = node;
-}
-
 void
 ttl_fs_draft_begun (TtlFs *self, TtlBucket *bucket, const char *backing)
 {
@@ -120,7 +112,7 @@ ttl_fs_draft_begun (TtlFs *self, TtlBucket *bucket, const char *backing)
   ttl_promises_move_stamp (self->promises, ttl_bucket_id (bucket), backing);
   if (!ttl_promises_may_be_made (self->promises))
     return;
-  ttl_nodes_begun (self->nodes, bucket, backing, spared, &recall);
+  ttl_nodes_begun (self->nodes, bucket, backing, &recall);
   if (ttl_promises_end_absence (self->promises, ttl_bucket_id (bucket), backing))
     recall.entries = TRUE;
   ttl_fs_recall (self, &recall);
@@ -379,6 +371,19 @@ seconds (gint64 us)
   return (double)us / G_USEC_PER_SEC;
 }
 
+/* No longer lie two puts apart that come one after the other. In that time no attributes are promised. The next put takes them
+ * back before the kernel sets the size that it knows to 0 (ttl_node_take_over()), but who has just begun to read them there
+ * may be put to sleep in between, and see that: one in some ten thousand, where two processes do nothing else. */
+#define JUST_PUT_NS (20 * TTL_NS_PER_MS)
+
+static gboolean
+is_just_put (const TtlEntry *entry, gint64 now_ns)
+{
+  const gint64 age_ns = now_ns - ttl_timespec_ns (&entry->st.st_mtim);
+
+  return age_ns >= 0 && age_ns < JUST_PUT_NS;
+}
+
 static double
 promise_attrs (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *stamp,
                const TtlEntry *entry, gint64 now_ns)
@@ -386,7 +391,8 @@ promise_attrs (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *st
   const gint64 for_us = ttl_promise_us (entry->deadline, now_ns);
 
   if (entry->kind == TTL_ENTRY_SCRATCH || !may_promise_in (self, bucket)
-      || !ttl_node_promise (node, self->promises, stamp, &entry->st, for_us, FALSE))
+      || is_just_put (entry, now_ns)
+      || !ttl_node_promise (node, self->promises, stamp, &entry->st, for_us, TTL_PROMISE_ATTRS))
     return 0;
   return seconds (for_us);
 }
@@ -397,12 +403,14 @@ promise_entry (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *st
                struct fuse_entry_param *entry_out)
 {
   const gint64 for_us = ttl_promise_us (entry->deadline, now_ns);
+  guint what = (is_just_put (entry, now_ns) ? 0 : TTL_PROMISE_ATTRS)
+               | (by_shown_name ? TTL_PROMISE_ENTRY : 0);
 
-  if (entry->kind == TTL_ENTRY_SCRATCH || !may_promise_in (self, bucket)
-      || !ttl_node_promise (node, self->promises, stamp, &entry->st, for_us, by_shown_name))
+  if (entry->kind == TTL_ENTRY_SCRATCH || !may_promise_in (self, bucket))
     return;
-  entry_out->attr_timeout = seconds (for_us);
-  entry_out->entry_timeout = by_shown_name ? seconds (for_us) : 0;
+  what = ttl_node_promise (node, self->promises, stamp, &entry->st, for_us, what);
+  entry_out->attr_timeout = what & TTL_PROMISE_ATTRS ? seconds (for_us) : 0;
+  entry_out->entry_timeout = what & TTL_PROMISE_ENTRY ? seconds (for_us) : 0;
 }
 
 /* A bucket's entry is not noted: whatever happens to a bucket takes back all entries. */
@@ -416,7 +424,7 @@ promise_bucket (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *b
 
   if (parent == NULL || !may_promise_in (self, bucket) || !may_promise_in (self, parent)
       || !ttl_promises_is_all_unchanged (self->promises, before)
-      || !ttl_node_promise (node, self->promises, &stamp, st, for_us, FALSE))
+      || !ttl_node_promise (node, self->promises, &stamp, st, for_us, TTL_PROMISE_ATTRS))
     return;
   entry_out->entry_timeout = entry_out->attr_timeout = seconds (for_us);
 }
@@ -559,7 +567,7 @@ stat_bucket (TtlFs *self, TtlNode *node, TtlBucket *bucket, struct stat *st_out,
   int res = ttl_store_stat_bucket (self->store, bucket, st_out);
 
   if (res == 0 && may_promise_in (self, bucket)
-      && ttl_node_promise (node, self->promises, &stamp, st_out, for_us, FALSE))
+      && ttl_node_promise (node, self->promises, &stamp, st_out, for_us, TTL_PROMISE_ATTRS))
     *timeout_out = seconds (for_us);
   return res;
 }

@@ -110,9 +110,6 @@ void ttl_fs_name_gone (TtlFs *self, TtlBucket *bucket, const char *name, const c
  * for which nobody waits; what is asked of us afterwards we answer in order, and what the kernel knows by itself would be
  * old: so nothing is promised of the key until then (ttl_node_promise() sees to that), and what was, is taken back. */
 void ttl_fs_draft_begun (TtlFs *self, TtlBucket *bucket, const char *backing);
-/* What the calling thread begins from here on is not a reason to take back the attributes of @node, which it is about to make its
- * draft's own; NULL: no more. */
-void ttl_fs_spare (const TtlNode *node);
 /* Thread @tid has asked about a node that no path leads to by now: TRUE when it is to be answered ESTALE and to look up again. FALSE
  * when it has a descriptor of it, for which nothing is looked up: one by O_PATH, or else we would have seen an OPEN. (Should it
  * come by the path all the same, it is told once more what was; no path leads there from then on.) */

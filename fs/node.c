@@ -34,7 +34,6 @@ struct TtlNode
   gboolean
       taken_over; /* draft: it was the key's value node, and others may still come to it by its path */
   gboolean disturbed;  /* draft: see disturb() */
-  gboolean truncated;  /* of the attributes promised the kernel goes by the mode and owner alone */
   gint64 refused_us;   /* monotonic; see refuse_once() */
   struct stat seen;    /* value, draft before its OPEN: what the kernel was told last */
   struct stat version; /* value: what it stands for; st_ino == 0 before the first open tells */
@@ -793,16 +792,14 @@ ttl_node_may_be_taken_over (TtlNode *node)
 }
 
 gboolean
-ttl_node_take_over (TtlNode *node, TtlWriter *writer, gboolean truncates, TtlRecall *recall_out)
+ttl_node_take_over (TtlNode *node, TtlWriter *writer, TtlRecall *recall_out)
 {
   TTL_LOCKED (&node->table->lock);
 
   *recall_out = (TtlRecall){ 0 };
   if (!may_be_taken_over_locked (node))
     return FALSE;
-  node->truncated = truncates;
-  if (!truncates)
-    recall_attrs_locked (node, recall_out);
+  recall_attrs_locked (node, recall_out);
   g_hash_table_remove (node->table->by_key, &node->place);
   g_atomic_int_set (&node->kind, TTL_NODE_DRAFT);
   node->taken_over = TRUE;
@@ -957,21 +954,20 @@ ttl_nodes_has_unpublished (TtlNodes *self, TtlBucket *bucket, const char *backin
 }
 
 void
-ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing, const TtlNode *spared,
-                 TtlRecall *recall_out)
+ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing, TtlRecall *recall_out)
 {
   const Place place = { ttl_bucket_id (bucket), backing };
   TTL_LOCKED (&self->lock);
   TtlNode *value = g_hash_table_lookup (self->by_key, &place);
 
   *recall_out = (TtlRecall){ 0 };
-  if (value != NULL && value != spared)
+  if (value != NULL)
     recall_attrs_locked (value, recall_out);
 }
 
-gboolean
+guint
 ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
-                  const struct stat *st, gint64 for_us, gboolean entry)
+                  const struct stat *st, gint64 for_us, guint what)
 {
   TTL_LOCKED (&node->table->lock);
   gint64 until_us = g_get_monotonic_time () + for_us + TTL_PROMISE_LATE_US;
@@ -986,14 +982,14 @@ ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
           && !has_unpublished_locked (node->table, &node->place)
           && ttl_promises_is_unchanged (promises, node->place.bucket_id, node->backing, stamp);
   if (!unchanged || for_us <= 0 || !ttl_promises_may_be_made (promises))
-    return FALSE;
+    return 0;
   node->seen = *st;
-  node->truncated = FALSE;
   node->promised++;
-  node->attrs_until_us = MAX (node->attrs_until_us, until_us);
-  if (entry)
+  if (what & TTL_PROMISE_ATTRS)
+    node->attrs_until_us = MAX (node->attrs_until_us, until_us);
+  if (what & TTL_PROMISE_ENTRY)
     node->entry_until_us = MAX (node->entry_until_us, until_us);
-  return TRUE;
+  return what;
 }
 
 void
@@ -1002,7 +998,6 @@ ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us)
   TTL_LOCKED (&node->table->lock);
 
   node->seen = *st;
-  node->truncated = FALSE;
   node->promised++;
   node->attrs_until_us = g_get_monotonic_time () + for_us + TTL_PROMISE_LATE_US;
 }
@@ -1087,13 +1082,11 @@ value_changed_locked (TtlNode *node, const struct stat *st, const TtlNode *told,
 static void
 draft_changed_locked (TtlNode *node, const TtlDraft *by, const struct stat *st, TtlRecall *recall)
 {
-  const gboolean is_put = by != NULL && node->writer->draft == by;
-
-  if (is_put ? !node->truncated || !is_same_rights (&node->seen, st)
-             : st != NULL && !is_same_rights (&node->seen, st))
-    recall_attrs_locked (node, recall);
-  if (is_put)
-    node->version = node->seen = *st;
+  if (by != NULL && node->writer->draft == by)
+    {
+      node->version = node->seen = *st;
+      recall_attrs_locked (node, recall);
+    }
   if (st == NULL
       || (node->version.st_ino != st->st_ino && !ttl_draft_put (node->writer->draft, st->st_ino)))
     recall_entry_locked (node, 0, recall);

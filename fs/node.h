@@ -146,11 +146,9 @@ gboolean ttl_node_is_private (TtlNode *node); /* it came from add_private() */
 /* Makes a value node that nobody reads, and that no other caller was told of, a draft node. */
 gboolean ttl_node_convert (TtlNode *node);
 /* Makes the key's value node that nobody reads @writer's draft node. FALSE when it is not, or is read. *@recall_out: its
- * attributes, which others must not see change, if they are promised. When the OPEN @truncates there is nothing to take back: as
- * soon as that is answered the kernel distrusts by itself all that a write changes, and goes on trusting the mode and
- * the owner, which spares the next OPEN a question. */
-gboolean ttl_node_take_over (TtlNode *node, TtlWriter *writer, gboolean truncates,
-                             TtlRecall *recall_out);
+ * attributes, if they are promised. They are to be taken back before the OPEN is answered, also when it truncates: the kernel
+ * distrusts by itself then what it knows, but sets the size to 0 first, and others would see that in between. */
+gboolean ttl_node_take_over (TtlNode *node, TtlWriter *writer, TtlRecall *recall_out);
 /* Whether ttl_node_take_over() might do. */
 gboolean ttl_node_may_be_taken_over (TtlNode *node);
 /* The draft node that thread @tid's intent to write (bucket, backing) entitles it to: pinned and with one lookup more;
@@ -173,10 +171,16 @@ void ttl_nodes_removed (TtlNodes *self, TtlBucket *bucket, const char *backing);
 
 /* ---- promises (promise.h) ---- */
 
-/* Promises of what was seen after @stamp was taken: the attributes @st of @node and, with @entry, its name, for @for_us from
- * now. FALSE: nothing may be promised, since it has changed, or the node is not what paths lead to. */
-gboolean ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
-                           const struct stat *st, gint64 for_us, gboolean entry);
+typedef enum
+{
+  TTL_PROMISE_ATTRS = 1 << 0, /* the attributes of a node */
+  TTL_PROMISE_ENTRY = 1 << 1, /* that its name leads to it */
+} TtlPromiseWhat;
+
+/* Promises @what, a set, of @node for @for_us from now, which was seen to be @st after @stamp was taken; returns what of it may be
+ * promised: nothing, where it has changed, or the node is not what paths lead to. */
+guint ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
+                        const struct stat *st, gint64 for_us, guint what);
 /* The same of a new draft's attributes, which only its writer asks for. */
 void ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us);
 /* Whether the kernel may use the node for a path that does not lead to it, or to it for its owner only. */
@@ -197,8 +201,8 @@ void ttl_nodes_recalled (TtlNodes *self, const TtlRecall *recall);
 void ttl_nodes_changed (TtlNodes *self, TtlBucket *bucket, const char *backing, const TtlDraft *by,
                         const struct stat *st, const TtlNode *told, gint64 until_us,
                         TtlRecall *recall_out);
-/* What has to be taken back since somebody has something unpublished of the key, but of @spared, which may be NULL. */
-void ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing, const TtlNode *spared,
+/* What has to be taken back since somebody has something unpublished of the key. */
+void ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing,
                       TtlRecall *recall_out);
 gboolean ttl_nodes_has_unpublished (TtlNodes *self, TtlBucket *bucket, const char *backing);
 /* FALSE when nothing of the key is promised. *@told_out: what was told of its value node last; st_ino 0: nothing. */

@@ -230,18 +230,14 @@ take_over (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid, struct fu
            TtlHandle **handle_out)
 {
   g_autoptr (TtlWriter) writer = NULL;
-  const gboolean truncates = (fi->flags & O_TRUNC) != 0;
   TtlRecall recall;
-  int res;
+  int res = new_writer (fs, node, fi->flags, owner, tid, &writer);
 
-  ttl_fs_spare (truncates ? node : NULL);
-  res = new_writer (fs, node, fi->flags, owner, tid, &writer);
-  ttl_fs_spare (NULL);
   if (res < 0)
     return res;
-  if (!ttl_node_take_over (node, writer, truncates, &recall))
+  if (!ttl_node_take_over (node, writer, &recall))
     return -ESTALE;
-  ttl_fs_recall (fs, &recall); /* before a write shows in them */
+  ttl_fs_recall (fs, &recall); /* before a truncation or a write shows in them */
   begun (fs, node);
   *handle_out = open_writer (fs, node, writer, tid, fi);
   return 0;

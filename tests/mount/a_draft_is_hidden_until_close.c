@@ -100,3 +100,31 @@ Test (a_draft, with_attributes_set_is_hidden_until_close)
   assert_ok (witness_stat (at ("k"), &st));
   cr_assert_eq (st.st_mode & 07777, 0644);
 }
+
+static int
+put_again_and_again (const void *data G_GNUC_UNUSED)
+{
+  gint64 until = now_ns () + 2000 * MS;
+
+  while (now_ns () < until)
+    if (put (at ("k"), "value") < 0)
+      return 1;
+  return 0;
+}
+
+/* The kernel sets the size that it knows to 0 when it truncates, whatever becomes of the draft. */
+Test (a_draft, shows_in_no_size_that_the_kernel_knows)
+{
+  gint64 until = now_ns () + 1900 * MS;
+  struct stat st;
+  pid_t writer;
+
+  assert_ok (put (at ("k"), "value"));
+  writer = start_child (ANY_USER, put_again_and_again, NULL);
+  while (now_ns () < until)
+    {
+      assert_ok (stat (at ("k"), &st));
+      cr_assert_eq (st.st_size, 5, "%ld bytes", (long)st.st_size);
+    }
+  cr_assert_eq (wait_for (writer), 0);
+}

@@ -184,7 +184,7 @@ Test (node, a_value_that_was_a_draft_is_given_no_writer)
   ttl_node_writer_gone (node, first, &st);
   cr_assert_eq (ttl_node_kind (node), TTL_NODE_VALUE);
   cr_expect_not (ttl_node_set_writer (node, second));
-  cr_expect (ttl_node_take_over (node, second, TRUE, &recall));
+  cr_expect (ttl_node_take_over (node, second, &recall));
   cr_expect (ttl_node_is_of_writer (node, second));
   ttl_node_writer_gone (node, second, NULL);
   forget (nodes, node);
