@@ -239,5 +239,5 @@ ttl_root_now (int root_fd, const TtlRootCaps *caps)
     return -errno;
   if (!caps->tmpfile)
     (void)unlinkat (root_fd, name, 0);
-  return st.st_mtim.tv_sec * TTL_NS_PER_S + st.st_mtim.tv_nsec;
+  return ttl_timespec_ns (&st.st_mtim);
 }

@@ -384,17 +384,27 @@ is_just_put (const TtlEntry *entry, gint64 now_ns)
   return age_ns >= 0 && age_ns < JUST_PUT_NS;
 }
 
+/* What of @what is promised of a key; *@for_us_out: for how long. */
+static guint
+promise_key (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *stamp,
+             const TtlEntry *entry, guint what, gint64 now_ns, gint64 *for_us_out)
+{
+  *for_us_out = ttl_promise_us (entry->deadline, now_ns);
+  if (is_just_put (entry, now_ns))
+    what &= ~(guint)TTL_PROMISE_ATTRS;
+  if (what == 0 || entry->kind == TTL_ENTRY_SCRATCH || !may_promise_in (self, bucket))
+    return 0;
+  return ttl_node_promise (node, self->promises, stamp, &entry->st, *for_us_out, what);
+}
+
 static double
 promise_attrs (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *stamp,
                const TtlEntry *entry, gint64 now_ns)
 {
-  const gint64 for_us = ttl_promise_us (entry->deadline, now_ns);
+  gint64 for_us;
+  guint what = promise_key (self, node, bucket, stamp, entry, TTL_PROMISE_ATTRS, now_ns, &for_us);
 
-  if (entry->kind == TTL_ENTRY_SCRATCH || !may_promise_in (self, bucket)
-      || is_just_put (entry, now_ns)
-      || !ttl_node_promise (node, self->promises, stamp, &entry->st, for_us, TTL_PROMISE_ATTRS))
-    return 0;
-  return seconds (for_us);
+  return what != 0 ? seconds (for_us) : 0;
 }
 
 static void
@@ -402,13 +412,10 @@ promise_entry (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *st
                const TtlEntry *entry, gboolean by_shown_name, gint64 now_ns,
                struct fuse_entry_param *entry_out)
 {
-  const gint64 for_us = ttl_promise_us (entry->deadline, now_ns);
-  guint what = (is_just_put (entry, now_ns) ? 0 : TTL_PROMISE_ATTRS)
-               | (by_shown_name ? TTL_PROMISE_ENTRY : 0);
+  gint64 for_us;
+  guint what = TTL_PROMISE_ATTRS | (by_shown_name ? TTL_PROMISE_ENTRY : 0);
 
-  if (entry->kind == TTL_ENTRY_SCRATCH || !may_promise_in (self, bucket))
-    return;
-  what = ttl_node_promise (node, self->promises, stamp, &entry->st, for_us, what);
+  what = promise_key (self, node, bucket, stamp, entry, what, now_ns, &for_us);
   entry_out->attr_timeout = what & TTL_PROMISE_ATTRS ? seconds (for_us) : 0;
   entry_out->entry_timeout = what & TTL_PROMISE_ENTRY ? seconds (for_us) : 0;
 }

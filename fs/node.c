@@ -426,13 +426,6 @@ recall_entry_locked (TtlNode *node, gint64 until_us, TtlRecall *recall)
   recall->promised = node->promised;
 }
 
-/* What the kernel judges by whether somebody may open the node. */
-static gboolean
-is_same_rights (const struct stat *a, const struct stat *b)
-{
-  return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid;
-}
-
 static gboolean
 is_misled_locked (const TtlNode *node)
 {
@@ -1039,7 +1032,8 @@ ttl_node_recall_entry (TtlNode *node, TtlRecall *recall_out)
 gboolean
 ttl_node_is_same_stat (const struct stat *a, const struct stat *b)
 {
-  return is_same_content (a, b) && is_same_rights (a, b) && a->st_nlink == b->st_nlink;
+  return is_same_content (a, b) && a->st_mode == b->st_mode && a->st_nlink == b->st_nlink
+         && a->st_uid == b->st_uid && a->st_gid == b->st_gid;
 }
 
 void

@@ -94,6 +94,13 @@ send_back (TtlFs *fs, TtlNode *node, pid_t tid)
   return tid > 0 ? ttl_nodes_intend (fs->nodes, node, tid, TRUE) : ttl_node_refuse_once (node);
 }
 
+static TtlWriter *
+writer_of (TtlDraft *draft, const TtlOwner *owner, pid_t tid)
+{
+  ttl_draft_set_writer (draft, owner);
+  return ttl_writer_new (draft, tid);
+}
+
 /* A writer of what its name stands for, whatever becomes of the node meanwhile. */
 static int
 new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t tid,
@@ -105,11 +112,9 @@ new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t ti
   int res = ttl_draft_open (fs->store, bucket, backing, flags, owner, ttl_store_now (fs->store),
                             &draft);
 
-  if (res < 0)
-    return res;
-  ttl_draft_set_writer (draft, owner);
-  *writer_out = ttl_writer_new (draft, tid);
-  return 0;
+  if (res == 0)
+    *writer_out = writer_of (draft, owner, tid);
+  return res;
 }
 
 /* The same for a draft node on its way to its OPEN. Where another OPEN was faster: -ESTALE, or a writer that is not the node's. */
@@ -124,8 +129,7 @@ new_writer_of_draft (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner,
 
   if (res < 0)
     return res;
-  ttl_draft_set_writer (draft, owner);
-  *writer_out = ttl_writer_new (draft, tid);
+  *writer_out = writer_of (draft, owner, tid);
   if (ttl_node_set_writer (node, *writer_out))
     begun (fs, node);
   else if (send_back (fs, node, tid))

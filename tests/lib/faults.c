@@ -1,5 +1,6 @@
 /* faults - for LD_PRELOAD: system calls of one process fail as they do on a disk that is broken, full, over quota or remounted
- * read-only, or begin late, so that what others do comes in between. The file named by FAULTS holds one Faults (faults.h), which the test changes while the daemon runs. */
+ * read-only, or begin late, so that what others do comes in between. The file named by FAULTS holds one Faults (faults.h),
+ * which the test changes while the daemon runs. */
 #include "faults.h"
 
 #include <errno.h>
