@@ -296,11 +296,19 @@ int
 ttl_draft_open (TtlStore *store, TtlBucket *bucket, const char *backing, int flags,
                 const TtlOwner *owner, gint64 now_ns, TtlDraft **draft_out)
 {
+  return ttl_draft_open_found (store, bucket, backing, flags, owner, owner, now_ns, draft_out);
+}
+
+int
+ttl_draft_open_found (TtlStore *store, TtlBucket *bucket, const char *backing, int flags,
+                      const TtlOwner *owner, const TtlOwner *writer, gint64 now_ns,
+                      TtlDraft **draft_out)
+{
   g_autoptr (TtlDraft) self = new_draft (store, bucket, backing, flags);
   int res;
 
   self->owner = *owner;
-  self->writer = *owner;
+  self->writer = *writer;
   res = ttl_store_check_writable (store);
   if (res == 0)
     res = check_name (self);
@@ -347,14 +355,14 @@ copy_base (TtlDraft *self, TtlDraft *other)
 }
 
 int
-ttl_draft_open_like (TtlDraft *other, int flags, TtlDraft **draft_out)
+ttl_draft_open_like (TtlDraft *other, int flags, const TtlOwner *writer, TtlDraft **draft_out)
 {
   g_autoptr (TtlDraft) self = new_draft (other->store, other->bucket, other->backing, flags);
   struct stat st;
   int res = 0;
 
   self->owner = other->owner;
-  self->writer = other->writer;
+  self->writer = *writer;
   self->base_ttl = other->ttl_set ? other->ttl : other->base_ttl;
 
   if (fstat (ttl_draft_fd (other), &st) < 0)
@@ -375,7 +383,7 @@ ttl_draft_open_like (TtlDraft *other, int flags, TtlDraft **draft_out)
 
 int
 ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing, int fd_take,
-                        int flags, TtlDraft **draft_out)
+                        int flags, const TtlOwner *writer, TtlDraft **draft_out)
 {
   ttl_autofd fd = fd_take;
   g_autoptr (TtlDraft) self = NULL;
@@ -388,7 +396,7 @@ ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing,
     return res;
   self = new_draft (store, bucket, backing, flags);
   self->owner = (TtlOwner){ .uid = st.st_uid, .gid = st.st_gid, .mode = st.st_mode & 07777 };
-  self->writer = self->owner;
+  self->writer = *writer;
   self->base = st;
   self->base_fd = ttl_steal_fd (&fd);
   if (flags & O_TRUNC)
@@ -397,12 +405,6 @@ ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing,
     return res;
   *draft_out = g_steal_pointer (&self);
   return 0;
-}
-
-void
-ttl_draft_set_writer (TtlDraft *self, const TtlOwner *who)
-{
-  self->writer = *who;
 }
 
 /* ---- who may ---- */

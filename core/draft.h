@@ -17,20 +17,23 @@
 typedef struct TtlDraft TtlDraft;
 
 /* Opens @backing for writing. @flags: O_CREAT, O_EXCL, O_TRUNC, O_APPEND as in open(2); others are ignored.
- * @owner makes the file if it is new. With O_CREAT | O_EXCL the name is claimed: one winner among all mounts and
- * peers, with nothing to be seen of it. -ENOENT, -EEXIST, and what store.h lists. */
+ * @owner makes the file if it is new, and writes: root may keep a setuid bit over a write, others may not; and what others may
+ * not change by its mode they do not publish over (-EACCES), whatever they could change when they opened the key. With
+ * O_CREAT | O_EXCL the name is claimed: one winner among all mounts and peers, with nothing to be seen of it. -ENOENT,
+ * -EEXIST, and what store.h lists. */
 int ttl_draft_open (TtlStore *store, TtlBucket *bucket, const char *backing, int flags,
                     const TtlOwner *owner, gint64 now_ns, TtlDraft **draft_out);
-/* Another description of the same key that starts from @other's unpublished content, as if that had been written in
+/* The same for @writer of a key that was there a moment ago: should it be gone, what it makes is its @owner's again. */
+int ttl_draft_open_found (TtlStore *store, TtlBucket *bucket, const char *backing, int flags,
+                          const TtlOwner *owner, const TtlOwner *writer, gint64 now_ns,
+                          TtlDraft **draft_out);
+/* Another description, @writer's, of the same key that starts from @other's unpublished content, as if that had been written in
  * place. @flags: O_TRUNC, O_APPEND. */
-int ttl_draft_open_like (TtlDraft *other, int flags, TtlDraft **draft_out);
+int ttl_draft_open_like (TtlDraft *other, int flags, const TtlOwner *writer, TtlDraft **draft_out);
 /* Opens for writing the version that @fd, which is taken also on failure, is open on: it had the name @backing when it was
  * looked up and has lost it since. What is published is a put after that. @flags: O_TRUNC, O_APPEND. */
 int ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing, int fd_take,
-                            int flags, TtlDraft **draft_out);
-/* Who writes, if not the owner that open() was given: root may keep a setuid bit over a write, others may not; and what others may
- * not change by its mode they do not publish over (-EACCES), whatever they could change when they opened the key. */
-void ttl_draft_set_writer (TtlDraft *self, const TtlOwner *who);
+                            int flags, const TtlOwner *writer, TtlDraft **draft_out);
 /* Drops what is unpublished, the claim and the hold. */
 void ttl_draft_free (TtlDraft *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TtlDraft, ttl_draft_free)

@@ -58,7 +58,7 @@ open_writer (TtlFs *fs, TtlNode *node, TtlWriter *writer, pid_t tid, struct fuse
  * publishes is a put after the removal. */
 static int
 open_origin (TtlFs *fs, TtlNode *node, TtlBucket *bucket, const char *backing, int flags,
-             gint64 now_ns, TtlDraft **draft_out)
+             const TtlOwner *owner, TtlDraft **draft_out)
 {
   struct stat st;
   g_autoptr (TtlWriter) origin = ttl_node_dup_origin (node, &st);
@@ -69,12 +69,13 @@ open_origin (TtlFs *fs, TtlNode *node, TtlBucket *bucket, const char *backing, i
   if (origin != NULL)
     {
       TTL_LOCKED (&origin->lock);
-      return ttl_draft_open_like (origin->draft, flags, draft_out);
+      return ttl_draft_open_like (origin->draft, flags, owner, draft_out);
     }
-  res = ttl_draft_open (fs->store, bucket, backing, fd < 0 ? flags | O_CREAT : flags, &maker,
-                        now_ns, draft_out);
+  res = ttl_draft_open_found (fs->store, bucket, backing, fd < 0 ? flags | O_CREAT : flags, &maker,
+                              owner, ttl_store_now (fs->store), draft_out);
   if (res == -ENOENT && fd >= 0)
-    res = ttl_draft_open_version (fs->store, bucket, backing, ttl_steal_fd (&fd), flags, draft_out);
+    res = ttl_draft_open_version (fs->store, bucket, backing, ttl_steal_fd (&fd), flags, owner,
+                                  draft_out);
   return res;
 }
 
@@ -94,13 +95,6 @@ send_back (TtlFs *fs, TtlNode *node, pid_t tid)
   return tid > 0 ? ttl_nodes_intend (fs->nodes, node, tid, TRUE) : ttl_node_refuse_once (node);
 }
 
-static TtlWriter *
-writer_of (TtlDraft *draft, const TtlOwner *owner, pid_t tid)
-{
-  ttl_draft_set_writer (draft, owner);
-  return ttl_writer_new (draft, tid);
-}
-
 /* A writer of what its name stands for, whatever becomes of the node meanwhile. */
 static int
 new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t tid,
@@ -113,7 +107,7 @@ new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t ti
                             &draft);
 
   if (res == 0)
-    *writer_out = writer_of (draft, owner, tid);
+    *writer_out = ttl_writer_new (draft, tid);
   return res;
 }
 
@@ -125,11 +119,11 @@ new_writer_of_draft (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner,
   TtlName backing;
   g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
   TtlDraft *draft;
-  int res = open_origin (fs, node, bucket, backing, flags, ttl_store_now (fs->store), &draft);
+  int res = open_origin (fs, node, bucket, backing, flags, owner, &draft);
 
   if (res < 0)
     return res;
-  *writer_out = writer_of (draft, owner, tid);
+  *writer_out = ttl_writer_new (draft, tid);
   if (ttl_node_set_writer (node, *writer_out))
     begun (fs, node);
   else if (send_back (fs, node, tid))
