@@ -36,3 +36,5 @@ gboolean ttl_caller_has_open (pid_t tid, ino_t ino);
 typedef gboolean (*TtlCallerIsIt) (const char *name, gpointer data);
 guint ttl_caller_count_open (pid_t tid, int access, TtlCallerIsIt is_it, gpointer data);
 guint ttl_caller_count_everybodys (int access, TtlCallerIsIt is_it, gpointer data);
+/* Whether these are all that there are, outside pid namespaces that we cannot see. */
+gboolean ttl_caller_sees_everybody (void);

@@ -281,7 +281,8 @@ is_held (TtlOrder *self, const TtlClosing *closing, gboolean everybody)
          && n > self->count_others (closing->handle, closing->locks, closing->access, self->data);
 }
 
-/* Looks without the lock. FALSE when there was something to wait for, and it is not known to be held. */
+/* Looks without the lock. FALSE when there was something to wait for, and it is not known to be held. Nobody having what is
+ * suspected, where everybody can be seen, says that it was closed as well as a FLUSH does. */
 static gboolean
 look_locked (TtlOrder *self, TtlClosing *closing, gboolean everybody)
 {
@@ -299,6 +300,8 @@ look_locked (TtlOrder *self, TtlClosing *closing, gboolean everybody)
       ttl_debug ("%s: closed, and still open elsewhere", seen.backing);
       remove_locked (self, closing);
     }
+  else if (everybody && ttl_caller_sees_everybody ())
+    closing->suspected = FALSE;
   return held;
 }
 

@@ -29,7 +29,8 @@
  *
  * What was opened to be read has no FLUSH: it would cost each get a round trip. So when such a description has a lock that is in
  * the way of a request, it is *suspected*: it counts as closing from then on, by the process that opened it, until its RELEASE
- * is served or somebody is seen to have it open. That takes no longer than DOUBT (100 ms), for nothing says that it was closed.
+ * is served or somebody is seen to have it open. That takes no longer than DOUBT (100 ms), for nothing says that it was closed;
+ * unless we may look into every process and nobody has it: then it takes as long as after a FLUSH.
  *
  * Left out: a description whose last reference is a mapping, or a message that nobody has received, has its RELEASE without
  * a FLUSH just before. Over io_uring the next command may overtake that one.
