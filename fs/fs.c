@@ -371,51 +371,52 @@ seconds (gint64 us)
   return (double)us / G_USEC_PER_SEC;
 }
 
-/* No longer lie two puts apart that come one after the other. In that time no attributes are promised. The next put takes them
- * back before the kernel sets the size that it knows to 0 (ttl_node_take_over()), but who has just begun to read them there
- * may be put to sleep in between, and see that: one in some ten thousand, where two processes do nothing else. */
+/* No longer lie two puts apart that come one after the other. In that time no attributes are promised, so that the next put may
+ * take the node over, which spares it two round trips (ttl_node_take_over()). What is newer than now is so by what it took
+ * to come here; or else it has a lease that somebody made longer. */
 #define JUST_PUT_NS (20 * TTL_NS_PER_MS)
 
 static gboolean
 is_just_put (const TtlEntry *entry, gint64 now_ns)
 {
-  const gint64 age_ns = now_ns - ttl_timespec_ns (&entry->st.st_mtim);
-
-  return age_ns >= 0 && age_ns < JUST_PUT_NS;
+  return ABS (now_ns - ttl_timespec_ns (&entry->st.st_mtim)) < JUST_PUT_NS;
 }
 
-/* What of @what is promised of a key; *@for_us_out: for how long. */
+/* What of @what is promised of a key to thread @to, 0 for anybody; *@for_us_out: for how long. Its time is that of the promise,
+ * which may come long after the request. */
 static guint
 promise_key (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *stamp,
-             const TtlEntry *entry, guint what, gint64 now_ns, gint64 *for_us_out)
+             const TtlEntry *entry, guint what, pid_t to, gint64 *for_us_out)
 {
+  const gint64 now_ns = ttl_store_now (self->store);
+
   *for_us_out = ttl_promise_us (entry->deadline, now_ns);
   if (is_just_put (entry, now_ns))
     what &= ~(guint)TTL_PROMISE_ATTRS;
   if (what == 0 || entry->kind == TTL_ENTRY_SCRATCH || !may_promise_in (self, bucket))
     return 0;
-  return ttl_node_promise (node, self->promises, stamp, &entry->st, *for_us_out, what);
+  return ttl_node_promise (node, self->promises, stamp, &entry->st, *for_us_out, what, to);
 }
 
 static double
 promise_attrs (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *stamp,
-               const TtlEntry *entry, gint64 now_ns)
+               const TtlEntry *entry, pid_t to)
 {
   gint64 for_us;
-  guint what = promise_key (self, node, bucket, stamp, entry, TTL_PROMISE_ATTRS, now_ns, &for_us);
+  guint what = promise_key (self, node, bucket, stamp, entry, TTL_PROMISE_ATTRS, to, &for_us);
 
   return what != 0 ? seconds (for_us) : 0;
 }
 
 static void
 promise_entry (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *stamp,
-               const TtlEntry *entry, gboolean by_shown_name, gint64 now_ns,
+               const TtlEntry *entry, gboolean by_shown_name, pid_t to,
                struct fuse_entry_param *entry_out)
 {
   gint64 for_us;
   guint what = TTL_PROMISE_ATTRS | (by_shown_name ? TTL_PROMISE_ENTRY : 0);
 
-  what = promise_key (self, node, bucket, stamp, entry, what, now_ns, &for_us);
+  what = promise_key (self, node, bucket, stamp, entry, what, to, &for_us);
   entry_out->attr_timeout = what & TTL_PROMISE_ATTRS ? seconds (for_us) : 0;
   entry_out->entry_timeout = what & TTL_PROMISE_ENTRY ? seconds (for_us) : 0;
 }
@@ -431,14 +432,14 @@ promise_bucket (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *b
 
   if (parent == NULL || !may_promise_in (self, bucket) || !may_promise_in (self, parent)
       || !ttl_promises_is_all_unchanged (self->promises, before)
-      || !ttl_node_promise (node, self->promises, &stamp, st, for_us, TTL_PROMISE_ATTRS))
+      || !ttl_node_promise (node, self->promises, &stamp, st, for_us, TTL_PROMISE_ATTRS, 0))
     return;
   entry_out->entry_timeout = entry_out->attr_timeout = seconds (for_us);
 }
 
 void
 ttl_fs_promise_listed (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlListItem *item,
-                       const TtlStamp *stamp, gint64 now_ns, struct fuse_entry_param *entry_out)
+                       const TtlStamp *stamp, struct fuse_entry_param *entry_out)
 {
   g_autoptr (TtlBucket) place = ttl_node_dup_place (node, NULL);
   TtlStamp of_key;
@@ -451,8 +452,7 @@ ttl_fs_promise_listed (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlL
   of_key = ttl_promises_stamp (self->promises, ttl_bucket_id (bucket), item->entry.backing);
   if (ttl_promises_is_all_unchanged (self->promises, stamp))
     promise_entry (self, node, bucket, &of_key, &item->entry,
-                   is_shown_name (self, bucket, item->shown, item->entry.backing), now_ns,
-                   entry_out);
+                   is_shown_name (self, bucket, item->shown, item->entry.backing), 0, entry_out);
 }
 
 /* What the kernel knows of the key under the name that is shown, where it was called by another one. */
@@ -537,7 +537,7 @@ stat_value (TtlFs *self, TtlNode *node, TtlBucket *bucket, const char *backing, 
   if (res == 0 && ttl_node_is_of (node, &entry.st))
     {
       *st_out = entry.st;
-      *timeout_out = promise_attrs (self, node, bucket, &stamp, &entry, now_ns);
+      *timeout_out = promise_attrs (self, node, bucket, &stamp, &entry, tid);
       return 0;
     }
   /* Replaced, removed or expired: who has it open goes on seeing what he opened. */
@@ -574,7 +574,7 @@ stat_bucket (TtlFs *self, TtlNode *node, TtlBucket *bucket, struct stat *st_out,
   int res = ttl_store_stat_bucket (self->store, bucket, st_out);
 
   if (res == 0 && may_promise_in (self, bucket)
-      && ttl_node_promise (node, self->promises, &stamp, st_out, for_us, TTL_PROMISE_ATTRS))
+      && ttl_node_promise (node, self->promises, &stamp, st_out, for_us, TTL_PROMISE_ATTRS, 0))
     *timeout_out = seconds (for_us);
   return res;
 }
@@ -832,7 +832,7 @@ ttl_fs_lookup (TtlFs *self, TtlBucket *bucket, const char *name, pid_t tid, gint
     }
   else if (ttl_node_kind (node) == TTL_NODE_VALUE)
     promise_entry (self, node, bucket, &stamp, &entry, is_shown_name (self, bucket, name, backing),
-                   now_ns, entry_out);
+                   tid, entry_out);
   return 0;
 }
 

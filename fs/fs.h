@@ -123,8 +123,7 @@ void ttl_fs_recall (TtlFs *self, const TtlRecall *recall);
 gint64 ttl_fs_promise_until_us (TtlDeadline deadline, gint64 now_ns);
 /* Promises what a listing of @bucket tells of a key or bucket, if nothing has changed since @stamp. */
 void ttl_fs_promise_listed (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlListItem *item,
-                            const TtlStamp *stamp, gint64 now_ns,
-                            struct fuse_entry_param *entry_out);
+                            const TtlStamp *stamp, struct fuse_entry_param *entry_out);
 
 /* What @name in @bucket is for this caller, told to the kernel: the node, which the reply owns, in *@entry_out. */
 int ttl_fs_lookup (TtlFs *self, TtlBucket *bucket, const char *name, pid_t tid, gint64 now_ns,

@@ -6,7 +6,9 @@
 
 #define ROOT_ID 1        /* FUSE_ROOT_ID */
 #define INTENTS_MAX 4096 /* threads between an ESTALE and their second OPEN */
-#define JUST_US 5000     /* no longer lie a LOOKUP and what it was made for apart, as a rule */
+#define SEVERAL (-1)
+#define STILL_READ_US 20000 /* so long may somebody sleep between two looks at an inode */
+#define JUST_US 5000        /* no longer lie a LOOKUP and what it was made for apart, as a rule */
 #define INTENT_US \
   10000000 /* how long such a thread may take: a name that many open at once is looked up many times */
 
@@ -30,6 +32,8 @@ struct TtlNode
 
   gint64 entry_until_us; /* monotonic; until then the kernel may believe that a path leads here */
   gint64 attrs_until_us; /* likewise; that it knows the attributes */
+  gint64 recalled_us;    /* when they were taken back last */
+  pid_t attrs_to;        /* the only thread to which they were promised; SEVERAL */
   guint promised;        /* how often attributes were promised */
   gboolean
       taken_over; /* draft: it was the key's value node, and others may still come to it by its path */
@@ -770,27 +774,46 @@ ttl_node_convert (TtlNode *node)
   return TRUE;
 }
 
+/* Whether somebody may be reading what the kernel knows of its attributes. */
 static gboolean
-may_be_taken_over_locked (const TtlNode *node)
+are_attrs_read_locked (const TtlNode *node)
 {
-  return node->kind == TTL_NODE_VALUE && !node->retired && node->fds == NULL;
+  return MAX (node->attrs_until_us, node->recalled_us + STILL_READ_US) > g_get_monotonic_time ();
+}
+
+static void
+promise_attrs_locked (TtlNode *node, gint64 until_us, pid_t to)
+{
+  if (!are_attrs_read_locked (node))
+    node->attrs_to = to;
+  else if (node->attrs_to != to)
+    node->attrs_to = SEVERAL;
+  node->attrs_until_us = MAX (node->attrs_until_us, until_us);
+}
+
+static gboolean
+may_be_taken_over_locked (const TtlNode *node, pid_t tid, gboolean truncates)
+{
+  return node->kind == TTL_NODE_VALUE && !node->retired && node->fds == NULL
+         && (!truncates || node->attrs_to == tid || !are_attrs_read_locked (node));
 }
 
 gboolean
-ttl_node_may_be_taken_over (TtlNode *node)
+ttl_node_may_be_taken_over (TtlNode *node, pid_t tid, gboolean truncates)
 {
   TTL_LOCKED (&node->table->lock);
 
-  return may_be_taken_over_locked (node);
+  return may_be_taken_over_locked (node, tid, truncates);
 }
 
 gboolean
-ttl_node_take_over (TtlNode *node, TtlWriter *writer, TtlRecall *recall_out)
+ttl_node_take_over (TtlNode *node, pid_t tid, gboolean truncates, TtlWriter *writer,
+                    TtlRecall *recall_out)
 {
   TTL_LOCKED (&node->table->lock);
 
   *recall_out = (TtlRecall){ 0 };
-  if (!may_be_taken_over_locked (node))
+  if (!may_be_taken_over_locked (node, tid, truncates))
     return FALSE;
   recall_attrs_locked (node, recall_out);
   g_hash_table_remove (node->table->by_key, &node->place);
@@ -960,7 +983,7 @@ ttl_nodes_begun (TtlNodes *self, TtlBucket *bucket, const char *backing, TtlReca
 
 guint
 ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
-                  const struct stat *st, gint64 for_us, guint what)
+                  const struct stat *st, gint64 for_us, guint what, pid_t to)
 {
   TTL_LOCKED (&node->table->lock);
   gint64 until_us = g_get_monotonic_time () + for_us + TTL_PROMISE_LATE_US;
@@ -979,20 +1002,20 @@ ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
   node->seen = *st;
   node->promised++;
   if (what & TTL_PROMISE_ATTRS)
-    node->attrs_until_us = MAX (node->attrs_until_us, until_us);
+    promise_attrs_locked (node, until_us, to);
   if (what & TTL_PROMISE_ENTRY)
     node->entry_until_us = MAX (node->entry_until_us, until_us);
   return what;
 }
 
 void
-ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us)
+ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us, pid_t to)
 {
   TTL_LOCKED (&node->table->lock);
 
   node->seen = *st;
   node->promised++;
-  node->attrs_until_us = g_get_monotonic_time () + for_us + TTL_PROMISE_LATE_US;
+  promise_attrs_locked (node, g_get_monotonic_time () + for_us + TTL_PROMISE_LATE_US, to);
 }
 
 gboolean
@@ -1046,7 +1069,10 @@ ttl_nodes_recalled (TtlNodes *self, const TtlRecall *recall)
     {
       node = g_hash_table_lookup (self->by_id, &recall->attrs[i].id);
       if (node != NULL && node->promised == recall->attrs[i].promised)
-        node->attrs_until_us = 0;
+        {
+          node->attrs_until_us = 0;
+          node->recalled_us = g_get_monotonic_time ();
+        }
     }
   node = recall->entry_of != 0 ? g_hash_table_lookup (self->by_id, &recall->entry_of) : NULL;
   if (node != NULL && node->promised == recall->promised)

@@ -12,8 +12,8 @@
  * An id is  generation << 48 | sequence : it is never given twice, and one of an earlier daemon is known as such.
  *
  * A draft node comes to be in one of three ways. CREATE makes one and replies with it. An OPEN for writing of a value
- * node that nobody reads makes that the writer's, and the key gets another one when it is looked up next. Where it is read, the
- * OPEN is answered ESTALE; the kernel then looks the path up again, once, and that LOOKUP by the same thread is
+ * node that nobody else reads or looks at makes that the writer's, and the key gets another one when it is looked up next.
+ * Otherwise the OPEN is answered ESTALE; the kernel then looks the path up again, once, and that LOOKUP by the same thread is
  * answered with a fresh draft node, which the second OPEN opens. The note that makes the two meet is an *intent*.
  * After the last close, a draft node becomes the key's value node if the key has no other.
  *
@@ -145,12 +145,15 @@ void ttl_nodes_answered (TtlNodes *self, TtlNode *node, pid_t tid);
 gboolean ttl_node_is_private (TtlNode *node); /* it came from add_private() */
 /* Makes a value node that nobody reads, and that no other caller was told of, a draft node. */
 gboolean ttl_node_convert (TtlNode *node);
-/* Makes the key's value node that nobody reads @writer's draft node. FALSE when it is not, or is read. *@recall_out: its
- * attributes, if they are promised. They are to be taken back before the OPEN is answered, also when it truncates: the kernel
- * distrusts by itself then what it knows, but sets the size to 0 first, and others would see that in between. */
-gboolean ttl_node_take_over (TtlNode *node, TtlWriter *writer, TtlRecall *recall_out);
+/* Makes the key's value node the draft node of thread @tid's @writer. *@recall_out: its attributes, if they are promised; to be
+ * taken back before the OPEN is answered. FALSE when it is not, or is read. Also when the OPEN @truncates, and the attributes
+ * are promised, or were until a moment ago, to anybody else: the kernel then sets the size that it knows to 0 as soon as it has the
+ * answer, and who is just reading what was promised sees that, however soon it is taken back. (When something is
+ * written it sets it to more; whoever would see that has slept for a whole round trip between two lines of the kernel.) */
+gboolean ttl_node_take_over (TtlNode *node, pid_t tid, gboolean truncates, TtlWriter *writer,
+                             TtlRecall *recall_out);
 /* Whether ttl_node_take_over() might do. */
-gboolean ttl_node_may_be_taken_over (TtlNode *node);
+gboolean ttl_node_may_be_taken_over (TtlNode *node, pid_t tid, gboolean truncates);
 /* The draft node that thread @tid's intent to write (bucket, backing) entitles it to: pinned and with one lookup more;
  * NULL without such an intent. */
 TtlNode *ttl_nodes_redeem (TtlNodes *self, TtlBucket *bucket, const char *backing, pid_t tid);
@@ -177,12 +180,12 @@ typedef enum
   TTL_PROMISE_ENTRY = 1 << 1, /* that its name leads to it */
 } TtlPromiseWhat;
 
-/* Promises @what, a set, of @node for @for_us from now, which was seen to be @st after @stamp was taken; returns what of it may be
- * promised: nothing, where it has changed, or the node is not what paths lead to. */
+/* Promises @what, a set, of @node to thread @to (0: to whomever) for @for_us from now, which was seen to be @st after @stamp was
+ * taken; returns what of it may be promised: nothing, where it has changed, or the node is not what paths lead to. */
 guint ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
-                        const struct stat *st, gint64 for_us, guint what);
+                        const struct stat *st, gint64 for_us, guint what, pid_t to);
 /* The same of a new draft's attributes, which only its writer asks for. */
-void ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us);
+void ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us, pid_t to);
 /* Whether the kernel may use the node for a path that does not lead to it, or to it for its owner only. */
 gboolean ttl_node_is_misled (TtlNode *node);
 /* Whether the kernel may use it for a path without asking. */

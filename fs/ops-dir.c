@@ -415,7 +415,7 @@ add_entry (fuse_req_t req, char *at, size_t room, TtlBucket *bucket, TtlDirHandl
   entry.ino = node != NULL ? ttl_node_id (node) : 0;
   handle->told += node != NULL;
   if (node != NULL)
-    ttl_fs_promise_listed (fs, node, bucket, item, &handle->stamp, now_ns, &entry);
+    ttl_fs_promise_listed (fs, node, bucket, item, &handle->stamp, &entry);
   size = fuse_add_direntry_plus (req, at, room, item->shown, &entry, item->next_off);
   return size;
 }

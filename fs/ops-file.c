@@ -220,7 +220,7 @@ open_draft_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
   return res;
 }
 
-/* The common case: nobody reads the key just now, so its node becomes the writer's. -ESTALE when somebody does after all. Only
+/* Nobody else reads the key or looks at it just now, so its node becomes the writer's. -ESTALE when somebody does after all. Only
  * where nothing goes by the page cache, since others may still come to the node by its path, and the size that they are told
  * is the value's. */
 static int
@@ -228,12 +228,13 @@ take_over (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid, struct fu
            TtlHandle **handle_out)
 {
   g_autoptr (TtlWriter) writer = NULL;
+  const gboolean truncates = (fi->flags & O_TRUNC) != 0;
   TtlRecall recall;
   int res = new_writer (fs, node, fi->flags, owner, tid, &writer);
 
   if (res < 0)
     return res;
-  if (!ttl_node_take_over (node, writer, &recall))
+  if (!ttl_node_take_over (node, tid, truncates, writer, &recall))
     return -ESTALE;
   ttl_fs_recall (fs, &recall); /* before a truncation or a write shows in them */
   begun (fs, node);
@@ -250,7 +251,8 @@ open_value_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
 
   if (!wants_to_write (fi->flags))
     return open_version (fs, node, tid, fi, handle_out);
-  if (tid > 0 && (fi->flags & O_ACCMODE) == O_WRONLY && ttl_node_may_be_taken_over (node))
+  if (tid > 0 && (fi->flags & O_ACCMODE) == O_WRONLY
+      && ttl_node_may_be_taken_over (node, tid, (fi->flags & O_TRUNC) != 0))
     {
       res = take_over (fs, node, owner, tid, fi, handle_out);
       if (res != -ESTALE && res != -ENOENT)
@@ -333,7 +335,7 @@ create (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, p
     ttl_node_set_seen (node, &entry_out->attr);
   if (res == 0 && ttl_promises_may_be_made (fs->promises))
     {
-      ttl_node_promise_draft (node, &entry_out->attr, DRAFT_ATTRS_US);
+      ttl_node_promise_draft (node, &entry_out->attr, DRAFT_ATTRS_US, tid);
       entry_out->attr_timeout = (double)DRAFT_ATTRS_US / G_USEC_PER_SEC;
     }
   return res;

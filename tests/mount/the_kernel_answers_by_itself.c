@@ -169,7 +169,7 @@ Test (the_kernel, asks_four_times_for_a_new_put_and_three_times_where_it_knows_t
 }
 
 /* Before the kernel truncates it asks for security.capability, which it does wherever there are xattrs at all. When it does, others
- * must not see the size of 0: so it may not know any, and forgets the mode with it, for which it asks the next time. */
+ * must not see the size of 0. So it may not know any and forgets the mode with it, for which it asks the next time. */
 Test (the_kernel, asks_three_times_for_a_put_and_once_for_capabilities_and_once_for_the_mode)
 {
   if (!may_remember ())
@@ -182,6 +182,26 @@ Test (the_kernel, asks_three_times_for_a_put_and_once_for_capabilities_and_once_
   assert_asks ("GETATTR OPEN GETXATTR WRITE FLUSH ", put_over ("k"));
   assert_asks ("GETATTR OPEN READ ", read_key ("k"));
   assert_asks ("OPEN ", read_key ("k"));
+}
+
+static int
+look_at_k (const void *data G_GNUC_UNUSED)
+{
+  struct stat st;
+
+  return stat (at ("k"), &st) < 0 ? errno : 0;
+}
+
+/* Whoever has been told its attributes may be reading what the kernel knows of them: the writer is sent to a node of its own. */
+Test (the_kernel, asks_eight_times_for_a_put_over_what_others_look_at)
+{
+  if (!may_remember ())
+    return;
+  put_new ("k");
+  settle ();
+  cr_expect_eq (in_child (ANY_USER, look_at_k, NULL), 0);
+  assert_asks ("OPEN LOOKUP LOOKUP GETATTR OPEN GETXATTR WRITE FLUSH ", put_over ("k"));
+  assert_asks ("LOOKUP OPEN GETXATTR WRITE FLUSH ", put_over ("k"));
 }
 
 Test (the_kernel, asks_once_for_a_touch_by_path_and_four_times_for_the_programs)
