@@ -426,9 +426,9 @@ typedef struct
   struct stat st;
 } Sight;
 
-/* Looks once, for the index and for the listeners. FALSE when there is nothing to tell: the keeper has renewed it, and noted
- * that itself. It is what the file is now that counts, so a change by somebody else in between is not overlooked. */
-static gboolean
+/* Looks once, for the index and for the listeners. What the keeper has renewed it has noted in the index itself. It is what the
+ * file is now that counts, so a change by somebody else in between is not overlooked. */
+static void
 look (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *event, Sight *sight)
 {
   TtlStore *store = self->store;
@@ -436,19 +436,18 @@ look (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *event, Si
 
   sight->there = FALSE;
   if (ttl_bucket_open (bucket, &dir) < 0)
-    return TRUE;
+    return;
   sight->there = fstatat (ttl_dir_fd (dir), event->name, &sight->st, AT_SYMLINK_NOFOLLOW) == 0;
   if (!sight->there)
     {
       ttl_reaper_forget (store->reaper, bucket, event->name);
-      return TRUE;
+      return;
     }
   if (event->mask == IN_MODIFY && ttl_keeper_has_renewed (store->keeper, &sight->st))
-    return FALSE;
+    return;
   if (event->mask & IN_ATTRIB)
     ttl_keeper_attributes_changed (store->keeper, sight->st.st_ino);
   ttl_reaper_saw (store->reaper, bucket, ttl_dir_fd (dir), event->name, &sight->st);
-  return TRUE;
 }
 
 static void
@@ -458,8 +457,8 @@ file_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *eve
 
   if (ttl_store_has_captured (self->store, event->name))
     return; /* our own reaper's doing: it knows all there is to know */
-  if (!look (self, bucket, event, &sight)
-      || ttl_keyname_kind (ttl_store_names (self->store), event->name) != TTL_NAME_KEY)
+  look (self, bucket, event, &sight);
+  if (ttl_keyname_kind (ttl_store_names (self->store), event->name) != TTL_NAME_KEY)
     return;
   if (event->mask & (IN_DELETE | IN_MOVED_FROM))
     {

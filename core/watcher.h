@@ -14,7 +14,7 @@ typedef struct TtlWatcher TtlWatcher;
 typedef enum
 {
   TTL_EVENT_PUT,    /* a key has a new value or a new name */
-  TTL_EVENT_RENEW,  /* its times or attributes changed; a renewal by our own keeper is not told */
+  TTL_EVENT_RENEW,  /* its times or attributes changed */
   TTL_EVENT_DELETE, /* it was removed, replaced by nothing, or it expired */
   TTL_EVENT_BUCKET, /* a bucket appeared or went, with all below it; backing is its name. What was in one that
                      * appeared follows, as BUCKET and PUT (a PUT may then come twice) */

@@ -7,8 +7,9 @@
 #define ROOT_ID 1        /* FUSE_ROOT_ID */
 #define INTENTS_MAX 4096 /* threads between an ESTALE and their second OPEN */
 #define SEVERAL (-1)
-#define STILL_READ_US 20000 /* so long may somebody sleep between two looks at an inode */
-#define JUST_US 5000        /* no longer lie a LOOKUP and what it was made for apart, as a rule */
+#define STILL_READ_US 20000     /* so long may somebody sleep between two looks at an inode */
+#define RECKONED_TWICE_US 20000 /* apart may one moment come out; TTL_PROMISE_LATE_US is more */
+#define JUST_US 5000 /* no longer lie a LOOKUP and what it was made for apart, as a rule */
 #define INTENT_US \
   10000000 /* how long such a thread may take: a name that many open at once is looked up many times */
 
@@ -423,7 +424,7 @@ recall_attrs_locked (TtlNode *node, TtlRecall *recall)
 static void
 recall_entry_locked (TtlNode *node, gint64 until_us, TtlRecall *recall)
 {
-  if (node->entry_until_us <= MAX (until_us, g_get_monotonic_time ()))
+  if (node->entry_until_us <= MAX (until_us + RECKONED_TWICE_US, g_get_monotonic_time ()))
     return;
   recall->entries = TRUE;
   recall->entry_of = node->id;

@@ -154,6 +154,20 @@ Test (the_kernel, asks_once_for_a_get)
   assert_asks ("OPEN ", read_key ("k"));
 }
 
+/* What is promised no longer than the lease lasts is reckoned anew at each OPEN, and is still the same. */
+Test (the_kernel, asks_once_for_a_get_of_what_soon_expires)
+{
+  if (!may_remember () || !backing_has_xattrs ())
+    return;
+  assert_ok (set_xattr (at ("."), "user.ttlfs.ttl", "5s"));
+  put_new ("k");
+  settle ();
+  read_key ("k");
+  read_key ("k");
+  for (int i = 0; i < 5; i++)
+    assert_asks ("OPEN ", read_key ("k"));
+}
+
 Test (the_kernel, asks_four_times_for_a_new_put_and_three_times_where_it_knows_the_absence)
 {
   if (!may_remember ())
