@@ -79,7 +79,8 @@ typedef struct
   const Op *ops;
   guint n_ops;
   gint64 ttl;
-  guint32 *read;                 /* by op: the value that it read */
+  guint32 *read;                   /* by op: the value that it read */
+  guint64 glimpses;                /* a set of ops */
   gint64 since[HISTORY_OPS_MAX];   /* by op: it does not take effect before this, ... */
   guint64 behind[HISTORY_OPS_MAX]; /* ... and only after these: a set of ops */
   GArray *values;
@@ -310,6 +311,43 @@ look (Search *self, const Op *op, State state, Outcomes *out)
     come_out (out, &state);
 }
 
+static gboolean
+is_beside (const Op *a, const Op *b)
+{
+  return a->invoked_ns <= b->returned_ns + checker_lag_ns
+         && b->invoked_ns <= a->returned_ns + checker_lag_ns;
+}
+
+static gboolean
+is_raw_put_beside (const Search *self, const Op *op)
+{
+  for (guint i = 0; i < self->n_ops; i++)
+    if (self->ops[i].door == OP_RAW && !op_is_look (&self->ops[i])
+        && (self->ops[i].verb == OP_PUT || self->ops[i].verb == OP_CREATE)
+        && is_beside (&self->ops[i], op))
+      return TRUE;
+  return FALSE;
+}
+
+/* A mount that replaces a version only if it is the one expected finds out when its own is in place that a raw peer was quicker.
+ * It puts that one back, and is done; but for a moment the loser was to be seen. */
+static gboolean
+is_glimpse (const Search *self, const Op *op)
+{
+  for (guint i = 0; i < self->n_ops; i++)
+    {
+      const Op *loser = &self->ops[i];
+      const gint64 size = (gint64)token_size (loser->token);
+
+      if (loser->verb == OP_REPLACE && loser->result == OP_STALE && is_beside (loser, op)
+          && (op->verb == OP_GET ? op->n_tokens == 1 && op->tokens[0] == loser->token
+                                 : op->verb == OP_STAT && op->size == size)
+          && is_raw_put_beside (self, loser))
+        return TRUE;
+    }
+  return FALSE;
+}
+
 /* What @op can have done to @state. */
 static void
 apply (Search *self, const Op *op, State state, Outcomes *out)
@@ -357,7 +395,7 @@ apply_any (Search *self, const Op *op, const State *state, Outcomes *out)
 
   out->n = 0;
   then.now = MAX (then.now, self->since[op - self->ops]);
-  if (op->result == OP_UNSURE)
+  if (op->result == OP_UNSURE || self->glimpses >> (op - self->ops) & 1)
     {
       State untouched = *state;
 
@@ -498,6 +536,7 @@ checker_check (const Op *ops, guint n_ops, gint64 ttl_ns, GArray *order_out)
     {
       self.read[i] = value_read (self.values, &ops[i]);
       find_bounds (&self, i);
+      self.glimpses |= (guint64)is_glimpse (&self, &ops[i]) << i;
     }
   self.tried = g_hash_table_new_full (config_hash, config_equal, g_free, NULL);
 

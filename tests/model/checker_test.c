@@ -493,6 +493,21 @@ Test (checker, judges_a_raw_value_by_the_mtime_of_its_scratch)
   assert_bad (TTL);
 }
 
+Test (checker, accepts_a_glimpse_of_what_loses_to_a_raw_put)
+{
+  put (0, 10, 1);
+  replace (20, 60, 1, 3, OP_STALE);
+  get (40, 50, 3, 0);
+  stat_key (40, 50, (gint64)token_size (3), 5);
+  assert_bad (FOREVER);
+  raw (writes (OP_PUT, 25, 35, 2));
+  assert_good (FOREVER);
+  get (70, 80, 2, 0);
+  assert_good (FOREVER);
+  get (90, 100, 3, 0);
+  assert_bad (FOREVER);
+}
+
 Test (checker, accepts_that_what_is_unsure_was_or_was_not)
 {
   put (0, 10, 1);

@@ -69,7 +69,7 @@ op_is_look (const Op *op)
     case OP_REPLACE:
     case OP_DELETE:
     case OP_TOUCH:
-      return op->result == OP_ABSENT || op->result == OP_EXISTS || op->result == OP_STALE;
+      return op->result == OP_ABSENT || op->result == OP_EXISTS;
     }
   return FALSE;
 }
