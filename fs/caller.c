@@ -89,17 +89,30 @@ ttl_caller_exists (pid_t tid)
   return tid > 0 && access (path, F_OK) == 0;
 }
 
+static DIR *
+open_fdinfo (pid_t tid)
+{
+  char path[64];
+
+  g_snprintf (path, sizeof path, "/proc/%d/fdinfo", (int)tid);
+  return tid > 0 ? opendir (path) : NULL;
+}
+
+gboolean
+ttl_caller_shows_open (pid_t tid)
+{
+  g_autoptr (DIR) names = open_fdinfo (tid);
+
+  return names != NULL;
+}
+
 gboolean
 ttl_caller_has_open (pid_t tid, ino_t ino)
 {
-  g_autoptr (DIR) names = NULL;
+  g_autoptr (DIR) names = open_fdinfo (tid);
   struct dirent *found;
   char path[64];
 
-  if (tid <= 0)
-    return FALSE;
-  g_snprintf (path, sizeof path, "/proc/%d/fdinfo", (int)tid);
-  names = opendir (path);
   while (names != NULL && (found = readdir (names)) != NULL)
     {
       char text[1024];

@@ -30,6 +30,8 @@ gboolean ttl_caller_exists (pid_t tid);
 /* Whether the process of thread @tid has a file open whose inode number is @ino, on whatever file system; FALSE where that
  * cannot be seen. Costs some microseconds for each of its descriptors. */
 gboolean ttl_caller_has_open (pid_t tid, ino_t ino);
+/* Whether that can be seen of the thread. */
+gboolean ttl_caller_shows_open (pid_t tid);
 /* How many descriptors the process of thread @tid, or all processes that we may look into, have that were opened with @access
  * (O_RDONLY, O_WRONLY or O_RDWR) and whose last name @is_it says is the one. What is only mapped, or on its way through a
  * socket, does not show. */

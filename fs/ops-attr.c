@@ -90,9 +90,11 @@ truncate_key (TtlFs *fs, TtlBucket *bucket, const char *backing, const TtlOwner 
 }
 
 /* By a path: what has the name now is changed, whatever it was when the path was looked up. Only where the name is gone,
- * or stands for another version than the one that somebody has open, are attributes set on what is open. */
+ * or stands for another version than the one that the caller has open, are attributes set on what is open; and who has
+ * come by a path that the kernel remembered, beside somebody's descriptor, is to look it up again. @tid: 0 where nothing is
+ * looked up. */
 static int
-set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, const TtlAttrs *attrs,
+set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid, const TtlAttrs *attrs,
               gboolean set_size, off_t size, gint64 now_ns)
 {
   TtlName backing;
@@ -105,6 +107,8 @@ set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, const TtlAttrs *a
     res = truncate_key (fs, bucket, backing, owner, size, now_ns);
   else if (res < 0 || !ttl_node_is_of (node, &entry.st))
     fd = ttl_node_dup_fd (node);
+  if (fd >= 0 && ttl_caller_shows_open (tid) && ttl_fs_send_back (fs, node, tid))
+    return -ESTALE;
   if (fd >= 0)
     {
       res = ttl_store_set_attrs_of_open (fs->store, bucket, backing, fd, attrs, now_ns);
@@ -118,7 +122,7 @@ set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, const TtlAttrs *a
 }
 
 static int
-setattr (TtlFs *fs, TtlNode *node, TtlWriter *writer, const TtlOwner *owner,
+setattr (TtlFs *fs, TtlNode *node, TtlWriter *writer, const TtlOwner *owner, pid_t tid,
          const struct stat *attr, int to_set, gint64 now_ns)
 {
   const TtlAttrs attrs = attrs_of (attr, to_set, now_ns);
@@ -144,7 +148,7 @@ setattr (TtlFs *fs, TtlNode *node, TtlWriter *writer, const TtlOwner *owner,
                             now_ns); /* if there was nothing unpublished */
       return res;
     }
-  return set_on_value (fs, node, owner, &attrs, set_size, attr->st_size, now_ns);
+  return set_on_value (fs, node, owner, tid, &attrs, set_size, attr->st_size, now_ns);
 }
 
 /* It has been done, and must not be done again: where the node is another version's by now, what has the name will do. */
@@ -196,7 +200,7 @@ op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
       && ttl_node_is_misled (node) && ttl_fs_send_back (fs, node, tid))
     res = -ESTALE;
   else
-    res = setattr (fs, node, writer, &owner, attr, to_set, now_ns);
+    res = setattr (fs, node, writer, &owner, fi == NULL ? tid : 0, attr, to_set, now_ns);
   if (res == 0)
     res = stat_once_set (fs, node, tid, now_ns, &st, &timeout);
   ttl_debug ("SETATTR %lu %#x -> %d", ino, to_set, res);

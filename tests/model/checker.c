@@ -66,7 +66,7 @@ typedef struct
   guint32 life;
 } State;
 
-#define STATES_MAX 4 /* that one operation can lead to */
+#define STATES_MAX 8 /* that one operation can lead to */
 
 typedef struct
 {
@@ -312,10 +312,9 @@ look (Search *self, const Op *op, State state, Outcomes *out)
 }
 
 static gboolean
-is_beside (const Op *a, const Op *b)
+is_beside (const Op *a, const Op *b, gint64 lag_ns)
 {
-  return a->invoked_ns <= b->returned_ns + checker_lag_ns
-         && b->invoked_ns <= a->returned_ns + checker_lag_ns;
+  return a->invoked_ns <= b->returned_ns + lag_ns && b->invoked_ns <= a->returned_ns + lag_ns;
 }
 
 static gboolean
@@ -324,7 +323,7 @@ is_raw_put_beside (const Search *self, const Op *op)
   for (guint i = 0; i < self->n_ops; i++)
     if (self->ops[i].door == OP_RAW && !op_is_look (&self->ops[i])
         && (self->ops[i].verb == OP_PUT || self->ops[i].verb == OP_CREATE)
-        && is_beside (&self->ops[i], op))
+        && is_beside (&self->ops[i], op, checker_lag_ns))
       return TRUE;
   return FALSE;
 }
@@ -339,13 +338,26 @@ is_glimpse (const Search *self, const Op *op)
       const Op *loser = &self->ops[i];
       const gint64 size = (gint64)token_size (loser->token);
 
-      if (loser->verb == OP_REPLACE && loser->result == OP_STALE && is_beside (loser, op)
+      if (loser->verb == OP_REPLACE && loser->result == OP_STALE
+          && is_beside (loser, op, checker_lag_ns)
           && (op->verb == OP_GET ? op->n_tokens == 1 && op->tokens[0] == loser->token
                                  : op->verb == OP_STAT && op->size == size)
           && is_raw_put_beside (self, loser))
         return TRUE;
     }
   return FALSE;
+}
+
+/* A renewal through a mount that finds out when it is done that the lease had ended is taken back, and comes to nothing; but for a
+ * moment the key was alive again. */
+static const Op *
+find_renewal_undone_beside (const Search *self, const Op *op)
+{
+  for (guint i = 0; i < self->n_ops; i++)
+    if (self->ops[i].verb == OP_TOUCH && self->ops[i].result == OP_ABSENT
+        && self->ops[i].door != OP_RAW && is_beside (&self->ops[i], op, 0))
+      return &self->ops[i];
+  return NULL;
 }
 
 /* What @op can have done to @state. */
@@ -385,6 +397,24 @@ apply (Search *self, const Op *op, State state, Outcomes *out)
     }
 }
 
+/* The same, with @dead alive again for a moment, if it can have been. */
+static void
+apply_to_revived (Search *self, const Op *op, State dead, Outcomes *out)
+{
+  const Op *renewal = find_renewal_undone_beside (self, op);
+  guint n = out->n;
+  State revived = dead;
+
+  if (renewal == NULL)
+    return;
+  revived.life = LIVE;
+  revived.mtime_from = renewal->invoked_ns;
+  revived.mtime_to = renewal->returned_ns;
+  apply (self, op, revived, out);
+  for (; op_is_look (op) && n < out->n; n++)
+    out->states[n] = dead;
+}
+
 /* The same, with the deadline passing before it or not. */
 static void
 apply_any (Search *self, const Op *op, const State *state, Outcomes *out)
@@ -408,6 +438,8 @@ apply_any (Search *self, const Op *op, const State *state, Outcomes *out)
   apply (self, asked, then, out);
   if (expire (self, &then))
     apply (self, asked, then, out);
+  if (then.life == DEAD)
+    apply_to_revived (self, asked, then, out);
 }
 
 /* ---- the search ---- */

@@ -8,6 +8,7 @@
  * Of an mtime we know two bounds. What is seen later narrows them: seen alive at p, m > p - ttl; seen absent at p,
  * m <= p - ttl. So the search carries with each state the earliest possible "now" and what is left of the bounds.
  * All constraints are differences of two times, and the least solution satisfies them if any does: one pass is exact.
+ * Where a renewal answered that there was nothing to renew, a value that had just ended may have lived again meanwhile.
  *
  * What is different for raw peers: their O_EXCL and delete find a file that has expired and is not yet reaped, their touch
  * may bring it back, and where there is a TTL they may miss a key for the moment in which a reaper looks at it. What

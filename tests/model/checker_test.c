@@ -441,6 +441,19 @@ Test (checker, accepts_that_a_claim_ends_with_its_lease_and_refuses_that_it_does
   assert_bad (TTL);
 }
 
+Test (checker, accepts_that_a_renewal_was_seen_and_taken_back)
+{
+  put (0, 10, 1);
+  get (1030, 1040, 1, 0);
+  assert_bad (TTL);
+  add (OP_TOUCH, 1005, 1035, OP_ABSENT);
+  assert_good (TTL);
+  add (OP_DELETE, 1025, 1034, OP_DONE);
+  assert_good (TTL);
+  get (1050, 1060, 1, 0);
+  assert_bad (TTL);
+}
+
 /* ---- raw peers ---- */
 
 Test (checker, accepts_that_a_raw_peer_finds_the_dead)

@@ -62,13 +62,13 @@ op_is_look (const Op *op)
       return TRUE;
     case OP_PUT:
     case OP_PUBLISH:
+    case OP_TOUCH:
       return FALSE;
     case OP_CLAIM:
     case OP_CREATE:
     case OP_APPEND:
     case OP_REPLACE:
     case OP_DELETE:
-    case OP_TOUCH:
       return op->result == OP_ABSENT || op->result == OP_EXISTS;
     }
   return FALSE;

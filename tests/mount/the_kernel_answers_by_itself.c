@@ -369,6 +369,32 @@ Test (the_kernel, judges_by_the_mode_of_now_while_a_key_is_put_over)
   assert_eventually (1000, in_child (nobody, open_to_read, NULL) == 0);
 }
 
+static int
+remove_and_touch (const void *data)
+{
+  close (*(const int *)data);
+  if (unlink (raw ("k")) < 0)
+    return errno;
+  return utimensat (AT_FDCWD, at ("k"), NULL, 0) < 0 ? errno : 0;
+}
+
+/* The same request would come of somebody's futimens() who has it open, and there is somebody. */
+Test (the_kernel, does_not_make_a_touch_of_a_name_that_is_gone_one_of_what_others_have_open)
+{
+  for (int i = 0; i < 20; i++)
+    {
+      int fd;
+
+      put_new ("k");
+      fd = open (at ("k"), O_RDONLY | O_CLOEXEC);
+      assert_ok (fd);
+      look_at ("k");
+      cr_expect_eq (in_child (ANY_USER, remove_and_touch, &fd), ENOENT);
+      assert_ok (futimens (fd, NULL));
+      assert_ok (close (fd));
+    }
+}
+
 /* Two spellings of one key are two names to the kernel. */
 Test (the_kernel, is_told_by_whatever_name_a_key_is_removed)
 {
