@@ -3,8 +3,10 @@
 #include "cleanup.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #define EXIT_CODE_FIELD 52 /* of /proc/PID/stat, counted from 1 */
 
@@ -106,25 +108,72 @@ ttl_caller_shows_open (pid_t tid)
   return names != NULL;
 }
 
+/* The device of the mount that thread @tid knows as @mnt_id; 0 when none of its mounts is called so. */
+static dev_t
+device_of_mount (pid_t tid, int mnt_id)
+{
+  char path[64];
+  FILE *mounts;
+  char *line = NULL;
+  size_t size = 0;
+  dev_t dev = 0;
+
+  g_snprintf (path, sizeof path, "/proc/%d/mountinfo", (int)tid);
+  mounts = fopen (path, "re");
+  while (mounts != NULL && dev == 0 && getline (&line, &size, mounts) >= 0)
+    {
+      unsigned major, minor;
+      int id;
+
+      if (sscanf (line, "%d %*d %u:%u", &id, &major, &minor) == 3 && id == mnt_id)
+        dev = makedev (major, minor);
+    }
+  free (line);
+  if (mounts != NULL)
+    fclose (mounts);
+  return dev;
+}
+
+/* Pipes and the like are of mounts that nobody sees; so is what was unmounted while it was open, but it still has a path. */
+static gboolean
+has_path (pid_t tid, const char *fd)
+{
+  char path[64], target[16];
+  ssize_t len;
+
+  g_snprintf (path, sizeof path, "/proc/%d/fd/%.16s", (int)tid, fd);
+  len = readlink (path, target, sizeof target - 1);
+  target[MAX (len, 0)] = '\0';
+  return target[0] == '/' && !g_str_has_prefix (target, "/memfd:");
+}
+
+static gboolean
+is_file (pid_t tid, const char *fd, dev_t dev, ino_t ino)
+{
+  char path[64], text[1024];
+  const char *mnt, *inode;
+  dev_t its;
+
+  g_snprintf (path, sizeof path, "fdinfo/%.16s", fd);
+  if (read_proc (tid, path, text, sizeof text) <= 0)
+    return FALSE;
+  inode = strstr (text, "\nino:");
+  mnt = strstr (text, "\nmnt_id:");
+  if (inode == NULL || mnt == NULL || g_ascii_strtoull (inode + strlen ("\nino:"), NULL, 10) != ino)
+    return FALSE;
+  its = dev != 0 ? device_of_mount (tid, atoi (mnt + strlen ("\nmnt_id:"))) : 0;
+  return its != 0 ? its == dev : has_path (tid, fd);
+}
+
 gboolean
-ttl_caller_has_open (pid_t tid, ino_t ino)
+ttl_caller_has_open (pid_t tid, dev_t dev, ino_t ino)
 {
   g_autoptr (DIR) names = open_fdinfo (tid);
   struct dirent *found;
-  char path[64];
 
   while (names != NULL && (found = readdir (names)) != NULL)
-    {
-      char text[1024];
-      const char *line;
-
-      g_snprintf (path, sizeof path, "fdinfo/%.16s", found->d_name);
-      if (read_proc (tid, path, text, sizeof text) <= 0)
-        continue;
-      line = strstr (text, "\nino:");
-      if (line != NULL && g_ascii_strtoull (line + strlen ("\nino:"), NULL, 10) == ino)
-        return TRUE;
-    }
+    if (is_file (tid, found->d_name, dev, ino))
+      return TRUE;
   return FALSE;
 }
 

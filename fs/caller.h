@@ -2,7 +2,7 @@
  *
  * The kernel names a thread (fuse_ctx.pid, 0 when it is of a pid namespace that we cannot see). Owns nothing, takes no
  * lock. Of /proc it reads only what cannot wait for an execve() that is itself waiting for us: status, statm, the
- * existence of task/TID, fdinfo, and stat of a process that is known to be exiting. All of it costs microseconds, so callers
+ * existence of task/TID, fd, fdinfo, mountinfo, and stat of a process that is known to be exiting. All of it costs microseconds, so callers
  * compare thread ids first. */
 #pragma once
 
@@ -27,9 +27,10 @@ pid_t ttl_caller_parent (pid_t pid);
 
 gboolean ttl_caller_exists (pid_t tid);
 
-/* Whether the process of thread @tid has a file open whose inode number is @ino, on whatever file system; FALSE where that
- * cannot be seen. Costs some microseconds for each of its descriptors. */
-gboolean ttl_caller_has_open (pid_t tid, ino_t ino);
+/* Whether the process of thread @tid has a file of file system @dev (0: not known, so of any) open whose inode number is @ino;
+ * FALSE where that cannot be seen. Costs some microseconds for each of its descriptors. Inode numbers alone say little: the mount's
+ * are those of the backing file system, and a new one begins at 256. */
+gboolean ttl_caller_has_open (pid_t tid, dev_t dev, ino_t ino);
 /* Whether that can be seen of the thread. */
 gboolean ttl_caller_shows_open (pid_t tid);
 /* How many descriptors the process of thread @tid, or all processes that we may look into, have that were opened with @access

@@ -497,7 +497,7 @@ ttl_fs_send_back (TtlFs *self, TtlNode *node, pid_t tid)
   struct stat st;
 
   ttl_node_get_seen (node, &st);
-  if (!ttl_caller_has_open (tid, st.st_ino))
+  if (!ttl_caller_has_open (tid, self->dev, st.st_ino))
     {
       ttl_nodes_sent_back (self->nodes, node, tid);
       return TRUE;
@@ -582,7 +582,7 @@ stat_bucket (TtlFs *self, TtlNode *node, TtlBucket *bucket, struct stat *st_out,
 /* Whether the thread has come to the draft by a descriptor of its own, or may come to it by its path. What its writer has open
  * a child may have inherited, and fstat() says no more than stat(). */
 static gboolean
-is_writers (TtlNode *node, TtlWriter *writer, pid_t tid)
+is_writers (TtlFs *self, TtlNode *node, TtlWriter *writer, pid_t tid)
 {
   ttl_autofd other = -1;
   pid_t process = 0;
@@ -594,15 +594,15 @@ is_writers (TtlNode *node, TtlWriter *writer, pid_t tid)
   if (other >= 0)
     return FALSE;
   ttl_node_get_seen (node, &st);
-  return ttl_caller_has_open (tid, st.st_ino);
+  return ttl_caller_has_open (tid, self->dev, st.st_ino);
 }
 
 TtlWriter *
-ttl_fs_dup_writer (TtlNode *node, pid_t tid)
+ttl_fs_dup_writer (TtlFs *self, TtlNode *node, pid_t tid)
 {
   g_autoptr (TtlWriter) writer = ttl_node_dup_writer (node);
 
-  return writer != NULL && is_writers (node, writer, tid) ? g_steal_pointer (&writer) : NULL;
+  return writer != NULL && is_writers (self, node, writer, tid) ? g_steal_pointer (&writer) : NULL;
 }
 
 /* Of a draft's node, that is: on its way to its OPEN, what the LOOKUP said, and never ESTALE, since the kernel looks again but
@@ -616,7 +616,7 @@ stat_draft_node (TtlFs *self, TtlNode *node, TtlBucket *bucket, const char *back
   TtlEntry entry;
   int res;
 
-  if (writer == NULL ? ttl_node_is_misled (node) : !is_writers (node, writer, tid))
+  if (writer == NULL ? ttl_node_is_misled (node) : !is_writers (self, node, writer, tid))
     {
       other = ttl_node_dup_fd (node);
       if (other >= 0)

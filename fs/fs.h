@@ -28,6 +28,7 @@ typedef struct
   gboolean no_cache; /* make none; set before the session runs */
   TtlOrder *order;
   TtlHelpers *helpers; /* while the session runs */
+  dev_t dev;           /* of the mount; 0: not known. Set before the session runs */
   gboolean over_uring; /* set in the kernel's greeting, as is what follows */
   gboolean uring_offered;
   pthread_mutex_t waits_lock;
@@ -86,7 +87,7 @@ int ttl_fs_stat (TtlFs *self, TtlNode *node, pid_t tid, gint64 now_ns, struct st
                  double *timeout_out);
 
 /* The writer whose draft thread @tid's request about @node is about, a reference; NULL: about what has the name. */
-TtlWriter *ttl_fs_dup_writer (TtlNode *node, pid_t tid);
+TtlWriter *ttl_fs_dup_writer (TtlFs *self, TtlNode *node, pid_t tid);
 
 /* ---- promises to the kernel (promise.h) ---- */
 

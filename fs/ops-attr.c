@@ -188,7 +188,7 @@ op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
   if (node == NULL)
     return;
   if (fi == NULL)
-    writer = ttl_fs_dup_writer (node, tid);
+    writer = ttl_fs_dup_writer (fs, node, tid);
   else
     writer = ttl_node_dup_writer (node);
   if (writer == NULL && fi != NULL && fi->fh != 0)
@@ -247,7 +247,7 @@ find_place (fuse_req_t req, fuse_ino_t ino, Place *place)
 
   if (node == NULL)
     return FALSE;
-  place->writer = ttl_fs_dup_writer (node, ttl_fs_caller (req));
+  place->writer = ttl_fs_dup_writer (ttl_fs_of (req), node, ttl_fs_caller (req));
   place->store = ttl_fs_of (req)->store;
   place->bucket = ttl_node_dup_place (node, place->name);
   place->backing = ttl_node_kind (node) == TTL_NODE_BUCKET ? NULL : place->name;

@@ -184,9 +184,9 @@ open_version (TtlFs *fs, TtlNode *node, pid_t tid, struct fuse_file_info *fi,
 }
 
 static gboolean
-is_writers (TtlNode *node, pid_t tid)
+is_writers (TtlFs *fs, TtlNode *node, pid_t tid)
 {
-  g_autoptr (TtlWriter) writer = ttl_fs_dup_writer (node, tid);
+  g_autoptr (TtlWriter) writer = ttl_fs_dup_writer (fs, node, tid);
 
   return writer != NULL;
 }
@@ -210,7 +210,7 @@ open_draft_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
   else if ((to_write || !ttl_writer_is_of (writer, tid, &process))
            && ttl_nodes_intend (fs->nodes, node, tid, to_write))
     res = -ESTALE; /* a path leads to a draft of its own, or to the value */
-  else if (!to_write && !is_writers (node, tid))
+  else if (!to_write && !is_writers (fs, node, tid))
     return open_version (fs, node, tid, fi,
                          handle_out); /* the node was taken over since the LOOKUP */
   else

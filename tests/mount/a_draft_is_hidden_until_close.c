@@ -1,6 +1,8 @@
 /* What is being written is nobody else's business before it is published. */
 #include "mount.h"
 
+#include <signal.h>
+
 TestSuite (a_draft, .init = mount_setup, .fini = mount_teardown, .timeout = 60);
 
 Test (a_draft, of_a_new_key_is_hidden_until_close)
@@ -127,4 +129,34 @@ Test (a_draft, shows_in_no_size_that_the_kernel_knows)
       cr_assert_eq (st.st_size, 5, "%ld bytes", (long)st.st_size);
     }
   cr_assert_eq (wait_for (writer), 0);
+}
+
+static int
+truncate_and_stay (const void *data G_GNUC_UNUSED)
+{
+  int fd = open (at ("k"), O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+  if (fd < 0 || put (at ("ready"), "") < 0)
+    return 1;
+  for (;;)
+    pause ();
+}
+
+/* The value's inode number is that of the file in the backing directory, and may be that of any other file. */
+Test (a_draft, is_hidden_from_who_has_a_file_of_that_number_open)
+{
+  struct stat st;
+  pid_t writer;
+  int fd;
+
+  assert_ok (put (raw ("k"), "value"));
+  fd = open (raw ("k"), O_RDONLY | O_CLOEXEC);
+  assert_ok (fd);
+  writer = start_child (ANY_USER, truncate_and_stay, NULL);
+  assert_eventually (5000, exists (raw ("ready")));
+  assert_ok (stat (at ("k"), &st));
+  cr_expect_eq (st.st_size, 5, "%ld bytes", (long)st.st_size);
+  kill (writer, SIGKILL);
+  wait_for (writer);
+  close (fd);
 }
