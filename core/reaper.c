@@ -29,7 +29,7 @@ typedef struct /* taken off its name, and not yet removed */
 {
   TtlBucket *bucket; /* owns a reference */
   char *backing;
-  TtlCapture file;
+  TtlCapture file; /* `replaced` is guarded by the reaper's lock */
   gint64 taken_ns; /* by what time it had expired */
   gint64 judge_ns; /* when to look again, on the monotonic clock */
 } Captured;
@@ -46,7 +46,8 @@ struct TtlReaper
   pthread_cond_t wake;
   gint64 wakes_ns; /* the thread sleeps, and wakes then by itself; G_MININT64: it does not sleep */
   TtlExpiry *index;
-  GQueue scans; /* TtlBucket, each owns a reference */
+  GHashTable *taken; /* "bucket id/backing" -> the last Captured of that name, borrowed */
+  GQueue scans;      /* TtlBucket, each owns a reference */
   gboolean stop;
   guint64 removed;
 };
@@ -64,6 +65,7 @@ ttl_reaper_new (TtlStore *store)
   pthread_cond_init (&self->wake, &attr);
   pthread_condattr_destroy (&attr);
   self->index = ttl_expiry_new ();
+  self->taken = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->wakes_ns = G_MININT64;
   g_queue_init (&self->scans);
   g_queue_init (&self->captured);
@@ -86,6 +88,54 @@ ttl_reaper_forget (TtlReaper *self, TtlBucket *bucket, const char *backing)
   TTL_LOCKED (&self->lock);
 
   ttl_expiry_remove (self->index, ttl_bucket_id (bucket), backing);
+}
+
+static char *
+name_of (const TtlBucket *bucket, const char *backing)
+{
+  return g_strdup_printf ("%" G_GUINT64_FORMAT "/%s", ttl_bucket_id (bucket), backing);
+}
+
+static void
+replaced_locked (TtlReaper *self, const char *name)
+{
+  Captured *captured = g_hash_table_lookup (self->taken, name);
+
+  if (captured != NULL)
+    captured->file.replaced = TRUE;
+}
+
+void
+ttl_reaper_replaced (TtlReaper *self, TtlBucket *bucket, const char *backing)
+{
+  g_autofree char *name = NULL;
+  TTL_LOCKED (&self->lock);
+
+  if (g_hash_table_size (self->taken) == 0)
+    return;
+  name = name_of (bucket, backing);
+  replaced_locked (self, name);
+}
+
+static void
+note_taken (TtlReaper *self, Captured *captured)
+{
+  char *name = name_of (captured->bucket, captured->backing);
+  TTL_LOCKED (&self->lock);
+
+  replaced_locked (self, name); /* there has been another under that name */
+  g_hash_table_replace (self->taken, name, captured);
+}
+
+/* From now on it is known what is to become of it. */
+static void
+forget_taken (TtlReaper *self, const Captured *captured)
+{
+  g_autofree char *name = name_of (captured->bucket, captured->backing);
+  TTL_LOCKED (&self->lock);
+
+  if (g_hash_table_lookup (self->taken, name) == captured)
+    g_hash_table_remove (self->taken, name);
 }
 
 /* Everything below a root that can end: keys, scratch, and claims, which are symlinks under a key's name. */
@@ -339,6 +389,7 @@ judge (Visit *visit, Captured *captured)
       g_queue_push_tail (&self->captured, captured);
       return;
     }
+  forget_taken (self, captured);
   res = ttl_store_judge_captured (self->store, captured->bucket, dir_fd, captured->backing,
                                   captured->taken_ns, &captured->file);
   conclude (self, captured->bucket, dir_fd, captured->backing, captured->taken_ns, res);
@@ -371,6 +422,7 @@ judge_some (TtlReaper *self, const Captured *first, gboolean all, gint64 now_ns)
       /* Where it is scratch among other scratch; unless the bucket is gone, and everything in it. */
       if (res != -ESTALE)
         ttl_reaper_note (self, bucket, first->file.name, first->taken_ns + RETRY_NS);
+      forget_taken (self, first);
       captured_free (g_queue_pop_head (&self->captured));
       return;
     }
@@ -425,6 +477,7 @@ reap (Visit *visit, const char *backing, gint64 now_ns)
                           .taken_ns = now_ns,
                           .judge_ns = monotonic_ns () + self->grace_ns };
   g_queue_push_tail (&self->captured, captured);
+  note_taken (self, captured);
 }
 
 /* What is due in one bucket, in as many visits as it takes. */
@@ -624,6 +677,7 @@ ttl_reaper_free (TtlReaper *self)
 {
   ttl_reaper_stop (self);
   g_queue_clear_full (&self->scans, (GDestroyNotify)ttl_bucket_unref);
+  g_hash_table_unref (self->taken);
   g_queue_clear_full (&self->captured, captured_free);
   ttl_expiry_free (self->index);
   pthread_cond_destroy (&self->wake);

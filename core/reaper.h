@@ -21,6 +21,9 @@ void ttl_reaper_free (TtlReaper *self); /* stops the thread */
 void ttl_reaper_note (TtlReaper *self, TtlBucket *bucket, const char *backing,
                       TtlDeadline deadline);
 void ttl_reaper_forget (TtlReaper *self, TtlBucket *bucket, const char *backing);
+/* A file was given the name @backing: what has been taken off it does not get it back, even if it was renewed meanwhile and the
+ * other one is gone again by then. */
+void ttl_reaper_replaced (TtlReaper *self, TtlBucket *bucket, const char *backing);
 /* Looks at one name, and notes what it finds. */
 void ttl_reaper_look (TtlReaper *self, TtlBucket *bucket, const char *backing);
 /* The same where it has just been looked at: it is @st. */

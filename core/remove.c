@@ -33,7 +33,7 @@ ttl_rename_noreplace (int from_fd, const char *from, int to_fd, const char *to)
  * captured first, under a name that nobody knows, looked at there, and put back if it turns out to be live:
  *
  *   key --rename--> .tmp_reap... --still to be removed--> unlink
- *                        `---------no: live----> back under its name, unless a newer one stands there
+ *                        `---------no: live----> back under its name, unless a newer one stands there, or did
  *
  * The reaper waits a little before the second look, since a peer's renewal may have found the file under its old name.
  * A kill in between leaves scratch, which ends with its lease. A symlink can only be a claim: what else a peer makes is
@@ -156,7 +156,7 @@ judge (const Verdict *verdict, int dir_fd, const TtlCapture *captured)
   struct stat seen = captured->seen;
   int res;
 
-  if (!is_condemned (verdict, dir_fd, captured->name, &seen))
+  if (!captured->replaced && !is_condemned (verdict, dir_fd, captured->name, &seen))
     {
       put_back (verdict, dir_fd, captured->name);
       return -EBUSY;

@@ -93,6 +93,8 @@ typedef struct
 {
   TtlName name;     /* what it is called until it is judged */
   struct stat seen; /* as it was when it was condemned: the renaming has changed its ctime */
+  gboolean
+      replaced; /* another file has been given its name since: it does not come back, whatever became of that one */
 } TtlCapture;
 
 /* Removes the file called @backing if it has expired (whatever it is: key, scratch or claim), never a live one.

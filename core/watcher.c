@@ -457,6 +457,8 @@ file_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *eve
 
   if (ttl_store_has_captured (self->store, event->name))
     return; /* our own reaper's doing: it knows all there is to know */
+  if (event->mask & (IN_CREATE | IN_MOVED_TO))
+    ttl_reaper_replaced (self->store->reaper, bucket, event->name);
   look (self, bucket, event, &sight);
   if (ttl_keyname_kind (ttl_store_names (self->store), event->name) != TTL_NAME_KEY)
     return;

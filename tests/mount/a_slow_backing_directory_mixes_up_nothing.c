@@ -90,3 +90,27 @@ Test (slow, touches_renew_what_stands_there_afterwards)
   if (res == 0)
     cr_assert_geq (mtime_ns (raw ("k")), began - 10 * MS);
 }
+
+/* A peer renews by a descriptor what the reaper has just taken off its name. It may come back; but not after it was replaced, and
+ * what replaced it was deleted. */
+Test (slow, renewals_bring_back_nothing_that_was_replaced)
+{
+  gint64 ends;
+  int fd;
+
+  for (int i = 0; i < 3; i++)
+    {
+      assert_ok (put (raw ("k"), "old"));
+      ends = mtime_ns (raw ("k")) + 1000 * MS;
+      fd = open (raw ("k"), O_RDONLY | O_CLOEXEC);
+      assert_ok (fd);
+      sleep_until (ends - 1 * MS);
+      while (exists (raw ("k")) && now_ns () < ends + 1000 * MS)
+        ;
+      assert_ok (futimens (fd, NULL));
+      assert_ok (close (fd));
+      assert_ok (put (at ("k"), "new"));
+      assert_ok (unlink (at ("k")));
+      assert_stays (60, !exists (raw ("k")));
+    }
+}
