@@ -91,10 +91,9 @@ int ttl_store_check_place (TtlStore *self, int dir_fd, const char *backing);
 /* An expired file that was taken off its name. */
 typedef struct
 {
-  TtlName name;     /* what it is called until it is judged */
-  struct stat seen; /* as it was when it was condemned: the renaming has changed its ctime */
-  gboolean
-      replaced; /* another file has been given its name since: it does not come back, whatever became of that one */
+  TtlName name;      /* what it is called until it is judged */
+  struct stat seen;  /* as it was when it was condemned: the renaming has changed its ctime */
+  gboolean replaced; /* another file has had its name since: it does not come back */
 } TtlCapture;
 
 /* Removes the file called @backing if it has expired (whatever it is: key, scratch or claim), never a live one.

@@ -1,12 +1,11 @@
 #include "caller.h"
 
 #include "cleanup.h"
+#include "mounts.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 
 #define EXIT_CODE_FIELD 52 /* of /proc/PID/stat, counted from 1 */
 
@@ -108,32 +107,6 @@ ttl_caller_shows_open (pid_t tid)
   return names != NULL;
 }
 
-/* The device of the mount that thread @tid knows as @mnt_id; 0 when none of its mounts is called so. */
-static dev_t
-device_of_mount (pid_t tid, int mnt_id)
-{
-  char path[64];
-  FILE *mounts;
-  char *line = NULL;
-  size_t size = 0;
-  dev_t dev = 0;
-
-  g_snprintf (path, sizeof path, "/proc/%d/mountinfo", (int)tid);
-  mounts = fopen (path, "re");
-  while (mounts != NULL && dev == 0 && getline (&line, &size, mounts) >= 0)
-    {
-      unsigned major, minor;
-      int id;
-
-      if (sscanf (line, "%d %*d %u:%u", &id, &major, &minor) == 3 && id == mnt_id)
-        dev = makedev (major, minor);
-    }
-  free (line);
-  if (mounts != NULL)
-    fclose (mounts);
-  return dev;
-}
-
 /* Pipes and the like are of mounts that nobody sees; so is what was unmounted while it was open, but it still has a path. */
 static gboolean
 has_path (pid_t tid, const char *fd)
@@ -161,7 +134,7 @@ is_file (pid_t tid, const char *fd, dev_t dev, ino_t ino)
   mnt = strstr (text, "\nmnt_id:");
   if (inode == NULL || mnt == NULL || g_ascii_strtoull (inode + strlen ("\nino:"), NULL, 10) != ino)
     return FALSE;
-  its = dev != 0 ? device_of_mount (tid, atoi (mnt + strlen ("\nmnt_id:"))) : 0;
+  its = dev != 0 ? ttl_mount_device (tid, atoi (mnt + strlen ("\nmnt_id:"))) : 0;
   return its != 0 ? its == dev : has_path (tid, fd);
 }
 

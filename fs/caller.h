@@ -2,8 +2,8 @@
  *
  * The kernel names a thread (fuse_ctx.pid, 0 when it is of a pid namespace that we cannot see). Owns nothing, takes no
  * lock. Of /proc it reads only what cannot wait for an execve() that is itself waiting for us: status, statm, the
- * existence of task/TID, fd, fdinfo, mountinfo, and stat of a process that is known to be exiting. All of it costs microseconds, so callers
- * compare thread ids first. */
+ * existence of task/TID, fd, fdinfo, mountinfo, and stat of a process that is known to be exiting. All of it costs
+ * microseconds, so callers compare thread ids first. */
 #pragma once
 
 #include <glib.h>

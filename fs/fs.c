@@ -372,7 +372,7 @@ seconds (gint64 us)
 }
 
 /* No longer lie two puts apart that come one after the other. In that time no attributes are promised, so that the next put may
- * take the node over, which spares it two round trips (ttl_node_take_over()). What is newer than now is so by what it took
+ * take the node over, which spares it three round trips (ttl_node_take_over()). What is newer than now is so by what it took
  * to come here; or else it has a lease that somebody made longer. */
 #define JUST_PUT_NS (20 * TTL_NS_PER_MS)
 
@@ -388,12 +388,16 @@ static guint
 promise_key (TtlFs *self, TtlNode *node, TtlBucket *bucket, const TtlStamp *stamp,
              const TtlEntry *entry, guint what, pid_t to, gint64 *for_us_out)
 {
-  const gint64 now_ns = ttl_store_now (self->store);
+  gint64 now_ns;
 
+  *for_us_out = 0;
+  if (entry->kind == TTL_ENTRY_SCRATCH || !may_promise_in (self, bucket))
+    return 0;
+  now_ns = ttl_store_now (self->store);
   *for_us_out = ttl_promise_us (entry->deadline, now_ns);
   if (is_just_put (entry, now_ns))
     what &= ~(guint)TTL_PROMISE_ATTRS;
-  if (what == 0 || entry->kind == TTL_ENTRY_SCRATCH || !may_promise_in (self, bucket))
+  if (what == 0)
     return 0;
   return ttl_node_promise (node, self->promises, stamp, &entry->st, *for_us_out, what, to);
 }

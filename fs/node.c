@@ -7,8 +7,10 @@
 #define ROOT_ID 1        /* FUSE_ROOT_ID */
 #define INTENTS_MAX 4096 /* threads between an ESTALE and their second OPEN */
 #define SEVERAL (-1)
-#define STILL_READ_US 20000     /* so long may somebody sleep between two looks at an inode */
-#define RECKONED_TWICE_US 20000 /* apart may one moment come out; TTL_PROMISE_LATE_US is more */
+/* So long may somebody sleep between two looks at an inode. */
+#define STILL_READ_US 20000
+/* So far apart may a deadline come out that is reckoned twice, by two clocks. TTL_PROMISE_LATE_US has room for it. */
+#define RECKONED_TWICE_US 20000
 #define JUST_US 5000 /* no longer lie a LOOKUP and what it was made for apart, as a rule */
 #define INTENT_US \
   10000000 /* how long such a thread may take: a name that many open at once is looked up many times */

@@ -391,7 +391,7 @@ op_fsyncdir (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, int datasync G_GNUC_U
 /* Adds one entry to the reply. The bytes it takes; more than @room when it does not fit. */
 static size_t
 add_entry (fuse_req_t req, char *at, size_t room, TtlBucket *bucket, TtlDirHandle *handle,
-           gint64 now_ns, gboolean plus)
+           gboolean plus)
 {
   const TtlListItem *item = &handle->pending;
   TtlFs *fs = ttl_fs_of (req);
@@ -442,7 +442,7 @@ fill (fuse_req_t req, TtlDirHandle *handle, TtlBucket *bucket, char *buffer, siz
 
       if (res <= 0)
         return used > 0 ? (ssize_t)used : res;
-      step = add_entry (req, buffer + used, size - used, bucket, handle, now_ns, plus);
+      step = add_entry (req, buffer + used, size - used, bucket, handle, plus);
       handle->has_pending = step > size - used;
       if (handle->has_pending)
         return used;

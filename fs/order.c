@@ -300,7 +300,7 @@ look_locked (TtlOrder *self, TtlClosing *closing, gboolean everybody)
       ttl_debug ("%s: closed, and still open elsewhere", seen.backing);
       remove_locked (self, closing);
     }
-  else if (everybody && ttl_caller_sees_everybody ())
+  else if (!held && everybody && ttl_caller_sees_everybody ())
     closing->suspected = FALSE;
   return held;
 }

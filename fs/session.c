@@ -2,15 +2,13 @@
 #include "session.h"
 
 #include "log.h"
+#include "mounts.h"
 #include "ops-ordered.h"
 #include "receivers.h"
 #include "uring.h"
 
-#include <fcntl.h>
 #include <gio/gio.h>
 #include <linux/fuse.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 struct TtlSession
 {
@@ -132,17 +130,6 @@ ttl_session_stop (TtlSession *self)
   ttl_receivers_stop (self->receivers);
 }
 
-/* As others see it; without asking ourselves, who could not answer yet. 0 when it cannot be seen. */
-static dev_t
-device_of (const char *mountpoint)
-{
-  struct statx stx;
-
-  return statx (AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &stx) < 0
-             ? 0
-             : makedev (stx.stx_dev_major, stx.stx_dev_minor);
-}
-
 TtlSession *
 ttl_session_new (struct fuse_args *args, const char *mountpoint, TtlFs *fs, TtlTransport transport,
                  GError **error)
@@ -173,7 +160,7 @@ ttl_session_new (struct fuse_args *args, const char *mountpoint, TtlFs *fs, TtlT
   self = g_new0 (TtlSession, 1);
   self->fuse = fuse;
   self->fs = fs;
-  fs->dev = device_of (mountpoint);
+  fs->dev = ttl_mount_device_at (mountpoint);
   self->insists = transport == TTL_TRANSPORT_URING;
   self->obstacle = g_steal_pointer (&obstacle);
   self->receivers = ttl_receivers_new (fuse, look, self);

@@ -411,8 +411,9 @@ apply_to_revived (Search *self, const Op *op, State dead, Outcomes *out)
   revived.mtime_from = renewal->invoked_ns;
   revived.mtime_to = renewal->returned_ns;
   apply (self, op, revived, out);
-  for (; op_is_look (op) && n < out->n; n++)
-    out->states[n] = dead;
+  if (op_is_look (op)) /* which it was for that moment only */
+    for (; n < out->n; n++)
+      out->states[n] = dead;
 }
 
 /* The same, with the deadline passing before it or not. */

@@ -171,18 +171,27 @@ Test (node, a_draft_has_one_writer)
   ttl_nodes_free (nodes);
 }
 
+static const struct stat published = { .st_ino = INO };
+
+static TtlNode *
+put_value (TtlNodes *nodes)
+{
+  TtlNode *node = ttl_nodes_add_draft (nodes, root, "k");
+  g_autoptr (TtlWriter) writer = new_writer ();
+
+  cr_assert (ttl_node_set_writer (node, writer));
+  ttl_node_writer_gone (node, writer, &published);
+  cr_assert_eq (ttl_node_kind (node), TTL_NODE_VALUE);
+  return node;
+}
+
 Test (node, a_value_that_was_a_draft_is_given_no_writer)
 {
   TtlNodes *nodes = new_nodes ();
-  TtlNode *node = ttl_nodes_add_draft (nodes, root, "k");
-  g_autoptr (TtlWriter) first = new_writer ();
+  TtlNode *node = put_value (nodes);
   g_autoptr (TtlWriter) second = new_writer ();
-  const struct stat st = { .st_ino = INO };
   TtlRecall recall;
 
-  cr_assert (ttl_node_set_writer (node, first));
-  ttl_node_writer_gone (node, first, &st);
-  cr_assert_eq (ttl_node_kind (node), TTL_NODE_VALUE);
   cr_expect_not (ttl_node_set_writer (node, second));
   cr_expect (ttl_node_take_over (node, 1, TRUE, second, &recall));
   cr_expect (ttl_node_is_of_writer (node, second));
@@ -194,22 +203,18 @@ Test (node, a_value_that_was_a_draft_is_given_no_writer)
 Test (node, what_others_may_look_at_is_not_taken_over_to_be_truncated)
 {
   TtlNodes *nodes = new_nodes ();
-  TtlNode *node = ttl_nodes_add_draft (nodes, root, "k");
-  g_autoptr (TtlWriter) first = new_writer ();
+  TtlNode *node = put_value (nodes);
   g_autoptr (TtlWriter) second = new_writer ();
-  const struct stat st = { .st_ino = INO };
   TtlRecall recall;
 
-  cr_assert (ttl_node_set_writer (node, first));
-  ttl_node_promise_draft (node, &st, G_USEC_PER_SEC, 1);
-  ttl_node_writer_gone (node, first, &st);
+  ttl_node_promise_draft (node, &published, G_USEC_PER_SEC, 1);
   cr_expect (ttl_node_may_be_taken_over (node, 1, TRUE));
   cr_expect_not (ttl_node_take_over (node, 2, TRUE, second, &recall), "promised");
   ttl_node_recall_attrs (node, &recall);
   ttl_nodes_recalled (nodes, &recall);
   cr_expect (ttl_node_may_be_taken_over (node, 1, TRUE));
   cr_expect_not (ttl_node_take_over (node, 2, TRUE, second, &recall), "promised a moment ago");
-  ttl_node_promise_draft (node, &st, G_USEC_PER_SEC, 2);
+  ttl_node_promise_draft (node, &published, G_USEC_PER_SEC, 2);
   cr_expect_not (ttl_node_may_be_taken_over (node, 1, TRUE), "promised to others, too");
   cr_expect_not (ttl_node_may_be_taken_over (node, 2, TRUE));
   cr_expect (ttl_node_may_be_taken_over (node, 1, FALSE));
