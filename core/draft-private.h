@@ -30,6 +30,7 @@ struct TtlDraft /* guarded by the description's owner, but for the two atomics *
   int own_fd;      /* the private file; -1 while clean */
   guint64 own_ino; /* atomic; of the private file, also when it is one no more */
   TtlName scratch; /* its name where there is no O_TMPFILE, or "" */
+  gboolean spent;  /* the private file has lost its last name, and cannot be given another */
   gint64
       append_from; /* what lies behind was appended, and nothing else was changed; -1 otherwise */
 

@@ -175,6 +175,7 @@ ttl_draft_take_own (TtlDraft *self, int fd, const char *scratch)
 
   (void)fstat (fd, &st);
   self->own_fd = fd;
+  self->spent = FALSE;
   __atomic_store_n (&self->own_ino, st.st_ino, __ATOMIC_SEQ_CST);
   g_strlcpy (self->scratch, scratch, sizeof (TtlName));
   if (scratch[0] != '\0')

@@ -85,7 +85,7 @@ int ttl_draft_set_attrs (TtlDraft *self, const TtlAttrs *attrs, gint64 now_ns);
 /* As in store.h. user.ttlfs.revision is that of the version that the description started from or published last (-ENODATA:
  * none). user.ttlfs.if-match (-EINVAL: not of a revision's form) makes the next publication conditional: it replaces the
  * version of that revision and no other, under the exclusive commit lock, and against peers, who take none, by letting
- * the two files change places and looking at what came out. Otherwise publish() gives -ESTALE, drops what is
+ * the two files change places and looking at what came out (see publish()). Otherwise publish() gives -ESTALE, drops what is
  * unpublished and keeps the condition. */
 int ttl_draft_set_xattr (TtlDraft *self, const char *name, const void *value, gsize size, int flags,
                          gint64 now_ns);
@@ -105,7 +105,11 @@ typedef enum
 /* Publishes what is unpublished, with the time when it has the commit lock; 0 when there is nothing. After an error the old
  * value stands, the draft is still there, and publishing can be tried again, but not by LAST, which drops what was refused
  * and has not been changed since: who was told that it failed must not find it done afterwards. An error of the sync
- * spoils the draft, since what the kernel could not write it forgets. */
+ * spoils the draft, since what the kernel could not write it forgets.
+ *
+ * What was only appended goes behind the value that stands there, and replaces no other one, in the same way; what has
+ * ended is taken away as the reaper does it. When a peer has been quicker it is tried again, 64 times (-EBUSY). Where the file
+ * system cannot let two files change places (RENAME_EXCHANGE), a peer's put in between is lost. */
 int ttl_draft_publish (TtlDraft *self, TtlPublishFlags flags);
 
 /* Called by the thread that does it, with no lock of core's held: when a description gets something unpublished, and when it

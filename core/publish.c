@@ -62,8 +62,8 @@ find_current (TtlDraft *self, gint64 now_ns, Current *current)
   current->live = res == 0;
   if (res < 0)
     return res == -ENOENT ? 0 : res;
-  if (has_base_attrs (self, current)) /* nothing of it is needed that we do not have */
-    return 0;
+  if (has_base_attrs (self, current) && !self->spent)
+    return 0; /* nothing of it is needed that we do not have */
   current->fd
       = openat (current->dir_fd, self->backing, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   current->err = current->fd < 0 ? -errno : 0;
@@ -122,7 +122,8 @@ write_content_first (TtlDraft *self)
                              | SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
-/* Somebody put another value since this description read its own: what was appended goes behind that one. */
+/* Somebody put another value since this description read its own, or since the last attempt: what was appended goes behind
+ * that one. */
 static int
 rebase_append (TtlDraft *self, const Current *current)
 {
@@ -132,7 +133,7 @@ rebase_append (TtlDraft *self, const Current *current)
   gint64 from = self->append_from;
   int res;
 
-  if (from < 0 || is_base (self, current) || (!current->live && from == 0))
+  if (from < 0 || (!self->spent && (is_base (self, current) || (!current->live && from == 0))))
     return 0;
   if (current->live && current->fd < 0)
     return current->err; /* what others have appended would be lost */
@@ -307,12 +308,24 @@ give_back (TtlDraft *self, int dir_fd, const char *scratch)
   (void)unlinkat (dir_fd, scratch, 0);
 }
 
-/* Replaces the version that if_match names, and no other. Between the check and a plain rename a peer could put a value, which
- * would be lost; so the two files change places, and what came out is looked at. */
-static int
-replace_matching (TtlDraft *self, int dir_fd)
+static gboolean
+is_expected (TtlDraft *self, const Current *current, const char *name)
 {
   TtlRevision revision;
+
+  if (self->if_match[0] == '\0')
+    return inode_of (current->dir_fd, name) == current->entry.st.st_ino;
+  return ttl_revision_of_name (current->dir_fd, name, revision) == 0
+         && strcmp (revision, self->if_match) == 0;
+}
+
+/* Replaces the version that if_match names, or, without one, that was found, and no other: -ESTALE. Between the look and a plain
+ * rename a peer could put a value, which would be lost, or delete the key, which would come back; so the two files change
+ * places, and what came out is looked at. */
+static int
+replace_expected (TtlDraft *self, const Current *current)
+{
+  const int dir_fd = current->dir_fd;
   TtlName scratch;
   int res = 0;
 
@@ -330,14 +343,42 @@ replace_matching (TtlDraft *self, int dir_fd)
       if (res == -EINVAL || res == -ENOSYS) /* cannot change places here */
         res = renameat (dir_fd, scratch, dir_fd, self->backing) < 0 ? -errno : 0;
       if (res < 0 && self->scratch[0] == '\0')
-        (void)unlinkat (dir_fd, scratch, 0);
+        {
+          (void)unlinkat (dir_fd, scratch, 0);
+          self->spent = TRUE;
+        }
       return res;
     }
-  if (ttl_revision_of_name (dir_fd, scratch, revision) == 0
-      && strcmp (revision, self->if_match) == 0)
+  if (is_expected (self, current, scratch))
     return unlinkat (dir_fd, scratch, 0) < 0 && errno != ENOENT ? -errno : 0;
   give_back (self, dir_fd, scratch);
+  self->spent = TRUE;
   return -ESTALE;
+}
+
+#define ANOTHER_CAME 2 /* who appends has to look again */
+
+/* Nothing may be replaced but what this goes behind: not even one that had expired and that a peer has renewed since. */
+static int
+place_append (TtlDraft *self, const Current *current, gint64 now_ns)
+{
+  int res;
+
+  if (current->live)
+    {
+      res = replace_expected (self, current);
+      return res == -ESTALE ? ANOTHER_CAME : res;
+    }
+  res = link_own (self, current->dir_fd, self->backing);
+  if (res != -EEXIST)
+    return res;
+  res = ttl_store_remove_expired (self->store, self->bucket, current->dir_fd, self->backing,
+                                  now_ns);
+  if (res == 0)
+    res = link_own (self, current->dir_fd, self->backing);
+  else if (res == -EBUSY && ttl_store_is_claim (self->store, current->dir_fd, self->backing))
+    return replace (self, current->dir_fd); /* only mounts make a value of it, and we have the lock */
+  return res == -EBUSY || res == -EEXIST ? ANOTHER_CAME : res;
 }
 
 static int
@@ -346,7 +387,7 @@ place (TtlDraft *self, TtlPublishFlags flags, const Current *current, gint64 now
   int res = -EEXIST;
 
   if (self->if_match[0] != '\0')
-    return replace_matching (self, current->dir_fd);
+    return replace_expected (self, current);
   if (flags & TTL_PUBLISH_CREATE)
     {
       res = ttl_store_remove_expired (self->store, self->bucket, current->dir_fd, self->backing,
@@ -355,6 +396,8 @@ place (TtlDraft *self, TtlPublishFlags flags, const Current *current, gint64 now
         return res == -EBUSY ? -EEXIST : res;
       return link_own (self, current->dir_fd, self->backing);
     }
+  if (self->append_from >= 0 && self->claim[0] == '\0')
+    return place_append (self, current, now_ns);
   if (!current->live && self->claim[0] == '\0')
     res = link_own (self, current->dir_fd, self->backing);
   return res == -EEXIST ? replace (self, current->dir_fd) : res;
@@ -407,22 +450,16 @@ settle (TtlDraft *self, TtlPublishFlags flags)
 }
 
 #define NOTHING_TO_PUT 1
+#define ATTEMPTS 64
 
 /* The time is taken when the lock has been had: what has waited longer than a TTL would else be published expired. */
 static int
-publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new_out)
+attempt (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new_out)
 {
-  g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
   g_auto (Current) current = { .dir_fd = dir_fd, .fd = -1 };
-  gint64 now_ns;
-  int res;
+  gint64 now_ns = ttl_store_now (self->store);
+  int res = find_current (self, now_ns, &current);
 
-  ttl_commit_begin (self->store->commits, self->bucket, dir_fd, self->backing,
-                    self->append_from >= 0 || self->if_match[0] != '\0' ? TTL_COMMIT_EXCLUSIVE
-                                                                        : TTL_COMMIT_SHARED,
-                    &commit);
-  now_ns = ttl_store_now (self->store);
-  res = find_current (self, now_ns, &current);
   if (res == 0)
     res = check_condition (self, &current);
   if (res == 0)
@@ -444,7 +481,7 @@ publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new
     res = set_mtime (self, now_ns);
   if (res == 0)
     res = place (self, flags, &current, now_ns);
-  if (res < 0)
+  if (res != 0)
     return res;
   settle (self, flags);
   *is_new_out = !current.live;
@@ -452,6 +489,22 @@ publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new
     ttl_settings_drop_key (self->store->settings, self->bucket, self->backing,
                            current.entry.st.st_ino);
   return 0;
+}
+
+/* Peers that take no locks are quicker each time only on purpose. */
+static int
+publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new_out)
+{
+  g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
+  int res = ANOTHER_CAME;
+
+  ttl_commit_begin (self->store->commits, self->bucket, dir_fd, self->backing,
+                    self->append_from >= 0 || self->if_match[0] != '\0' ? TTL_COMMIT_EXCLUSIVE
+                                                                        : TTL_COMMIT_SHARED,
+                    &commit);
+  for (int i = 0; i < ATTEMPTS && res == ANOTHER_CAME; i++)
+    res = attempt (self, flags, dir_fd, is_new_out);
+  return res == ANOTHER_CAME ? -EBUSY : res;
 }
 
 /* The slow part of a publication, before anybody has to wait for us. */

@@ -328,20 +328,34 @@ is_raw_put_beside (const Search *self, const Op *op)
   return FALSE;
 }
 
-/* A mount that replaces a version only if it is the one expected finds out when its own is in place that a raw peer was quicker.
- * It puts that one back, and is done; but for a moment the loser was to be seen. */
+/* What a mount does only to the version that is expected, it finds out to have done to another when its own is in place: a raw
+ * peer was quicker. It puts that one back, and is done, or, to append, begins anew; but for a moment the loser was to be seen. */
+static gboolean
+can_have_lost (const Op *op)
+{
+  return (op->verb == OP_REPLACE && op->result == OP_STALE) || op->verb == OP_APPEND;
+}
+
+/* An append shows behind whatever it found at first. */
+static gboolean
+shows (const Op *op, const Op *loser)
+{
+  const gint64 size = (gint64)token_size (loser->token);
+
+  if (op->verb == OP_GET)
+    return op->n_tokens > 0 && op->tokens[op->n_tokens - 1] == loser->token
+           && (op->n_tokens == 1 || loser->verb == OP_APPEND);
+  return op->verb == OP_STAT && (loser->verb == OP_APPEND ? op->size >= size : op->size == size);
+}
+
 static gboolean
 is_glimpse (const Search *self, const Op *op)
 {
   for (guint i = 0; i < self->n_ops; i++)
     {
       const Op *loser = &self->ops[i];
-      const gint64 size = (gint64)token_size (loser->token);
 
-      if (loser->verb == OP_REPLACE && loser->result == OP_STALE
-          && is_beside (loser, op, checker_lag_ns)
-          && (op->verb == OP_GET ? op->n_tokens == 1 && op->tokens[0] == loser->token
-                                 : op->verb == OP_STAT && op->size == size)
+      if (can_have_lost (loser) && shows (op, loser) && is_beside (loser, op, checker_lag_ns)
           && is_raw_put_beside (self, loser))
         return TRUE;
     }

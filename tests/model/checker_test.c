@@ -521,6 +521,31 @@ Test (checker, accepts_a_glimpse_of_what_loses_to_a_raw_put)
   assert_bad (FOREVER);
 }
 
+Test (checker, accepts_a_glimpse_of_an_append_that_a_raw_put_overtakes)
+{
+  put (0, 10, 1);
+  writes (OP_APPEND, 20, 60, 3);
+  get (30, 35, 1, 3);
+  get (40, 45, 2, 0);
+  get (70, 80, 2, 3);
+  assert_bad (FOREVER);
+  raw (writes (OP_PUT, 25, 45, 2));
+  assert_good (FOREVER);
+  get (90, 100, 1, 3);
+  assert_bad (FOREVER);
+}
+
+Test (checker, refuses_an_append_that_loses_a_raw_put)
+{
+  put (0, 10, 1);
+  writes (OP_APPEND, 20, 60, 3);
+  raw (writes (OP_PUT, 25, 45, 2));
+  get (70, 80, 2, 3);
+  assert_good (FOREVER);
+  get (90, 100, 1, 3);
+  assert_bad (FOREVER);
+}
+
 Test (checker, accepts_that_what_is_unsure_was_or_was_not)
 {
   put (0, 10, 1);

@@ -60,11 +60,6 @@ choose_verb (guint64 *state, const Plan *plan, Door door, Step *step)
     at -= menu[i++].weight;
   step->verb = door == DOOR_RAW ? menu[i].raw_verb : menu[i].verb;
   step->how = door == DOOR_RAW ? menu[i].raw_how : menu[i].how;
-  if (plan->appends && door == DOOR_RAW && (writes (step->verb) || step->verb == OP_DELETE))
-    {
-      step->verb = step->verb == OP_DELETE ? OP_TOUCH : OP_GET;
-      step->how = BY_DESCRIPTOR;
-    }
   if (!plan->appends && step->verb == OP_APPEND)
     {
       step->verb = OP_PUT;

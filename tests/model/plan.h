@@ -52,9 +52,7 @@ typedef struct
   guint64 seed;
   gint64 ttl_ns; /* HISTORY_INF for none */
   int n_keys;
-  gboolean
-      appends; /* among the steps; then raw peers only look and touch, since they take no lock and an append reads
-                       before it writes */
+  gboolean appends; /* among the steps */
   Door doors[PLAN_CLIENTS];
   Step steps[PLAN_CLIENTS][PLAN_STEPS];
 } Plan;

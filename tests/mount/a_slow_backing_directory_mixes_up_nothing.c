@@ -1,6 +1,8 @@
 /* Whatever comes between two system calls of the daemon: here some of them begin so late that it does. */
 #include "mount.h"
 
+#include <signal.h>
+
 #define WRITERS 8
 #define SECONDS 3
 
@@ -113,4 +115,115 @@ Test (slow, renewals_bring_back_nothing_that_was_replaced)
       assert_ok (unlink (at ("k")));
       assert_stays (60, !exists (raw ("k")));
     }
+}
+
+static gint64 close_at;
+
+static int
+append_to_k (const void *data G_GNUC_UNUSED)
+{
+  int fd = open (at ("k"), O_WRONLY | O_APPEND | O_CREAT, 0666);
+
+  if (fd < 0 || write_all (fd, "+") < 0)
+    return errno;
+  sleep_until (close_at);
+  return close (fd) < 0 ? errno : 0;
+}
+
+static pid_t
+start_appender (gint64 when)
+{
+  close_at = when;
+  return start_child (ANY_USER, append_to_k, NULL);
+}
+
+/* An append looks at the value, and then a peer, who takes no lock, is quicker: by a put, ... */
+Test (slow, appends_go_behind_what_a_peer_puts_meanwhile)
+{
+  for (int i = 0; i < 3; i++)
+    {
+      gint64 when = now_ns () + 100 * MS;
+      pid_t appender;
+
+      assert_ok (put (at ("k"), "old"));
+      slow_down (FAULT_NAME, 60000, 0);
+      appender = start_appender (when);
+      sleep_until (when + 30 * MS);
+      assert_ok (put_raw (raw ("k"), "of a peer"));
+      cr_expect_eq (wait_for (appender), 0);
+      slow_down (0, 0, 0);
+      assert_witnessed (at ("k"), "of a peer+");
+      cr_assert_eq (count_scratch (raw (".")), 0);
+    }
+}
+
+/* ... by a deletion, ... */
+Test (slow, appends_bring_back_nothing_that_a_peer_deletes_meanwhile)
+{
+  for (int i = 0; i < 3; i++)
+    {
+      gint64 when = now_ns () + 100 * MS;
+      pid_t appender;
+
+      assert_ok (put (at ("k"), "old"));
+      slow_down (FAULT_NAME, 60000, 0);
+      appender = start_appender (when);
+      sleep_until (when + 30 * MS);
+      assert_ok (unlink (raw ("k")));
+      cr_expect_eq (wait_for (appender), 0);
+      slow_down (0, 0, 0);
+      assert_witnessed (at ("k"), "+");
+      cr_assert_eq (count_scratch (raw (".")), 0);
+    }
+}
+
+/* ... or by a renewal of what had just ended. That the reaper is busy with another key then, and lets the append go first, is
+ * what makes it find an ended one. */
+Test (slow, appends_go_behind_what_a_peer_renews_meanwhile)
+{
+  for (int i = 0; i < 5; i++)
+    {
+      gint64 ends;
+      pid_t appender;
+      int res;
+
+      assert_ok (put (at ("other"), "v"));
+      g_usleep (20000);
+      assert_ok (put (at ("k"), "old"));
+      ends = mtime_ns (raw ("k")) + 1000 * MS;
+      appender = start_appender (ends + 1 * MS);
+      sleep_until (ends - 100 * MS);
+      slow_down (FAULT_NAME, 60000, 0);
+      sleep_until (ends + 70 * MS);
+      res = utimensat (AT_FDCWD, raw ("k"), NULL, 0);
+      cr_expect_eq (wait_for (appender), 0);
+      slow_down (0, 0, 0);
+      assert_witnessed (at ("k"), res == 0 ? "old+" : "+");
+    }
+}
+
+static int
+put_raw_all_the_time (const void *data G_GNUC_UNUSED)
+{
+  while (put_raw (raw ("k"), "of a peer") == 0)
+    g_usleep (1000);
+  return errno;
+}
+
+/* Who is never quick enough is told. */
+Test (slow, appends_beside_a_peer_that_puts_all_the_time_fail_in_the_end)
+{
+  pid_t appender, peer;
+
+  assert_ok (put (at ("k"), "old"));
+  peer = start_child (ANY_USER, put_raw_all_the_time, NULL);
+  slow_down (FAULT_NAME, 3000, 0);
+  appender = start_appender (now_ns () + 50 * MS);
+  cr_expect_eq (wait_for (appender), EBUSY);
+  slow_down (0, 0, 0);
+  assert_witnessed (at ("k"), "of a peer");
+  kill (peer, SIGKILL);
+  wait_for (peer);
+  assert_ok (put_with (at ("k"), O_APPEND, "+"));
+  assert_value (at ("k"), "of a peer+");
 }

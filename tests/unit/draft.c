@@ -494,6 +494,28 @@ Test (draft, appends_to_nothing_when_the_value_has_gone)
   assert_key (root, "k", "+");
 }
 
+Test (draft, appends_in_the_place_of_the_dead)
+{
+  g_autoptr (TtlDraft) draft = NULL;
+
+  assert_is (put_key (root, "k", "old"), 0);
+  draft = open_draft (root, "k", O_CREAT | O_APPEND);
+  append (draft, "+");
+  assert_ok (set_mtime_ns (raw ("k"), 1));
+  assert_is (publish (draft), 0);
+  assert_key (root, "k", "+");
+}
+
+Test (draft, appends_in_the_place_of_a_claim)
+{
+  g_autoptr (TtlDraft) claims = open_draft (root, "k", O_CREAT | O_EXCL);
+  g_autoptr (TtlDraft) draft = open_draft (root, "k", O_CREAT | O_APPEND);
+
+  append (draft, "+");
+  assert_is (publish (draft), 0);
+  assert_key (root, "k", "+");
+}
+
 Test (draft, that_truncates_and_appends_starts_anew)
 {
   g_autoptr (TtlDraft) draft = NULL;
