@@ -9,8 +9,8 @@
 #include <string.h>
 
 #define PATIENCE_US (3 * G_USEC_PER_SEC)
-#define PATIENCE_UNSEEN_US (300 * 1000) /* with one whose processes we cannot see */
-#define DOUBT_US (100 * 1000)           /* with one that is only suspected */
+#define PATIENCE_UNSEEN_US G_USEC_PER_SEC /* with one whose processes we cannot see */
+#define DOUBT_US (100 * 1000)             /* with one that is only suspected */
 #define LOOK_AGAIN_FIRST_US 1000 /* by then it has come, or somebody else has the descriptor */
 #define LOOK_AGAIN_MAX_US 100000
 

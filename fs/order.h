@@ -22,7 +22,8 @@
  *   1. The FLUSH is entered here before it is replied to, so before the close() returns and the request is sent.
  *   2. If the close was the last, nobody has a descriptor when the request is received, so nothing that /proc shows
  *      ends the wait; and the RELEASE has been queued already, or will be without anything more being asked of us.
- *   3. So the wait ends when the RELEASE has been served, and not before, unless that takes longer than PATIENCE (3 s).
+ *   3. So the wait ends when the RELEASE has been served, and not before, unless that takes longer than PATIENCE (3 s; 1 s where we
+ *      can see neither process, so that one who has handed its descriptor on stops others no longer).
  * A request waits only for what was closing when it was received: where a key is closed all the time, that comes to an end.
  * It ends: the threads that receive do not wait here, helpers do (helpers.h); and FLUSH, RELEASE, READ and WRITE
  * are not about a key in this sense and are served at once. So the RELEASE is received whatever waits.
