@@ -30,7 +30,7 @@ struct TtlDraft /* guarded by the description's owner, but for the two atomics *
   int own_fd;      /* the private file; -1 while clean */
   guint64 own_ino; /* atomic; of the private file, also when it is one no more */
   TtlName scratch; /* its name where there is no O_TMPFILE, or "" */
-  gboolean spent;  /* the private file has lost its last name, and cannot be given another */
+  gboolean spent;  /* the private file has lost its last name, and can be given no other */
   gint64
       append_from; /* what lies behind was appended, and nothing else was changed; -1 otherwise */
 
@@ -54,6 +54,9 @@ int ttl_draft_make_file (TtlDraft *self, int dir_fd, int *fd_out, TtlName scratc
 void ttl_draft_take_own (TtlDraft *self, int fd, const char *scratch);
 /* Gives up the claim: the name is free again if nobody has taken it over. */
 void ttl_draft_drop_claim (TtlDraft *self);
+/* The same, of one that was taken away from here, with its hold; it is spent or not as it was. */
+void ttl_draft_put_back_own (TtlDraft *self, int fd, const char *scratch, guint64 hold,
+                             gboolean spent);
 /* Drops the private file. */
 void ttl_draft_drop_own (TtlDraft *self);
 /* Forgets what was set through the description. */

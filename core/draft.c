@@ -171,16 +171,25 @@ give_owner (TtlDraft *self, int dir_fd, int fd)
 void
 ttl_draft_take_own (TtlDraft *self, int fd, const char *scratch)
 {
+  guint64 hold = 0;
+
+  if (scratch[0] != '\0')
+    hold = ttl_keeper_hold (self->store->keeper, self->bucket, scratch, fd,
+                            ttl_store_now (self->store));
+  ttl_draft_put_back_own (self, fd, scratch, hold, FALSE);
+}
+
+void
+ttl_draft_put_back_own (TtlDraft *self, int fd, const char *scratch, guint64 hold, gboolean spent)
+{
   struct stat st = { 0 };
 
   (void)fstat (fd, &st);
   self->own_fd = fd;
-  self->spent = FALSE;
+  self->spent = spent;
   __atomic_store_n (&self->own_ino, st.st_ino, __ATOMIC_SEQ_CST);
   g_strlcpy (self->scratch, scratch, sizeof (TtlName));
-  if (scratch[0] != '\0')
-    self->scratch_hold = ttl_keeper_hold (self->store->keeper, self->bucket, scratch, fd,
-                                          ttl_store_now (self->store));
+  self->scratch_hold = hold;
 }
 
 /* clean -> draft: a private file, with the base's content when @keep. Without a base there is nothing to keep: what is

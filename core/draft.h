@@ -109,7 +109,7 @@ typedef enum
  *
  * What was only appended goes behind the value that stands there, and replaces no other one, in the same way; what has
  * ended is taken away as the reaper does it. When a peer has been quicker it is tried again, 64 times (-EBUSY). Where the file
- * system cannot let two files change places (RENAME_EXCHANGE), a peer's put in between is lost. */
+ * system cannot let two files change places (RENAME_EXCHANGE), a peer's put or deletion in between is lost. */
 int ttl_draft_publish (TtlDraft *self, TtlPublishFlags flags);
 
 /* Called by the thread that does it, with no lock of core's held: when a description gets something unpublished, and when it

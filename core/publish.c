@@ -2,7 +2,11 @@
  *
  * Everything that belongs to the value is put on the private file first (content, attributes, xattrs, TTL, mtime); then
  * the file gets the key's name, by link(2) where nothing stands there and by rename(2) otherwise. Nobody can see
- * less than all of it, and a kill at any point leaves the old value and at most a scratch name. */
+ * less than all of it, and a kill at any point leaves the old value and at most a scratch name. (Between two renames of
+ * what may replace only one version, and has met a peer's, the new value has the name and the peer's a scratch one.)
+ *
+ * What was written stays as it is until that has been done: where it must go behind another value, it is of a copy that all
+ * of this is done, and each attempt makes its own. */
 #define G_LOG_DOMAIN "ttlfs"
 #include "draft-private.h"
 
@@ -13,6 +17,10 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+
+#define NOTHING_TO_PUT 1
+#define ANOTHER_CAME 2 /* a peer was quicker: to be tried again */
+#define ATTEMPTS 64
 
 /* What the publication finds under the key's name. */
 typedef struct
@@ -54,6 +62,7 @@ has_base_attrs (TtlDraft *self, const Current *current)
 static int
 find_current (TtlDraft *self, gint64 now_ns, Current *current)
 {
+  struct stat opened;
   int res;
 
   current->entry.st.st_ino = 0;
@@ -69,6 +78,9 @@ find_current (TtlDraft *self, gint64 now_ns, Current *current)
   current->err = current->fd < 0 ? -errno : 0;
   if (current->err == -ENOENT) /* deleted or captured just now */
     current->live = FALSE;
+  if (current->fd >= 0
+      && (fstat (current->fd, &opened) < 0 || opened.st_ino != current->entry.st.st_ino))
+    return ANOTHER_CAME;
   return 0; /* what is not for us to read keeps its xattrs to itself */
 }
 
@@ -122,46 +134,96 @@ write_content_first (TtlDraft *self)
                              | SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
-/* Somebody put another value since this description read its own, or since the last attempt: what was appended goes behind
- * that one. */
-static int
-rebase_append (TtlDraft *self, const Current *current)
+/* What was written, while something that was made of it is the private file. */
+typedef struct
 {
-  ttl_autofd fd = -1;
+  int fd; /* -1: nothing was made, and the private file is what was written */
   TtlName scratch;
-  struct stat st;
-  gint64 from = self->append_from;
-  int res;
+  guint64 hold;
+  gboolean spent;
+  TtlDuration ttl;
+} Written;
 
-  if (from < 0 || (!self->spent && (is_base (self, current) || (!current->live && from == 0))))
-    return 0;
-  if (current->live && current->fd < 0)
-    return current->err; /* what others have appended would be lost */
-  if (fstat (self->own_fd, &st) < 0)
+static gboolean
+needs_copy (TtlDraft *self, const Current *current)
+{
+  if (self->spent)
+    return TRUE;
+  if (self->append_from < 0 || is_base (self, current))
+    return FALSE;
+  return current->live || self->append_from > 0;
+}
+
+static int
+copy_written (TtlDraft *self, const Current *current, int fd)
+{
+  const gint64 from = self->append_from;
+  struct stat st;
+  int res = 0;
+
+  if (fstat (self->own_fd, &st) < 0 || fchown (fd, st.st_uid, st.st_gid) < 0
+      || fchmod (fd, st.st_mode & 07777) < 0)
     return -errno;
+  res = ttl_copy_xattrs (self->own_fd, fd, NULL);
+  if (res == 0 && from < 0)
+    return ttl_copy_content (self->own_fd, fd);
+  if (res == 0 && current->live)
+    res = ttl_copy_content (current->fd, fd);
+  return res < 0 ? res : ttl_copy_range (self->own_fd, from, st.st_size - from, fd);
+}
+
+/* Somebody put another value since this description read its own: what was appended goes behind that one. Or what was written
+ * has been seen under the key's name, and has lost it to somebody: then it cannot be given another. */
+static int
+make_copy (TtlDraft *self, const Current *current, Written *written_out)
+{
+  TtlName scratch;
+  int fd, res;
+
+  if (!needs_copy (self, current))
+    return 0;
+  if (self->append_from >= 0 && current->live && current->fd < 0)
+    return current->err; /* what others have appended would be lost */
   res = ttl_draft_make_file (self, current->dir_fd, &fd, scratch);
   if (res < 0)
     return res;
-  if (fchown (fd, st.st_uid, st.st_gid) < 0 || fchmod (fd, st.st_mode & 07777) < 0)
-    res = -errno;
+  res = copy_written (self, current, fd);
+  written_out->fd = ttl_steal_fd (&self->own_fd);
+  g_strlcpy (written_out->scratch, self->scratch, sizeof (TtlName));
+  written_out->hold = self->scratch_hold;
+  written_out->spent = self->spent;
+  written_out->ttl = self->base_ttl;
+  ttl_draft_take_own (self, fd, scratch);
   if (res == 0)
-    res = ttl_copy_xattrs (self->own_fd, fd, NULL);
-  if (res == 0 && current->live)
-    res = ttl_copy_content (current->fd, fd);
-  if (res == 0)
-    res = ttl_copy_range (self->own_fd, from, st.st_size - from, fd);
-  if (res < 0)
-    {
-      if (scratch[0] != '\0')
-        (void)unlinkat (current->dir_fd, scratch, 0);
-      return res;
-    }
+    write_content_first (self);
+  return res;
+}
+
+/* The copy has not become the key's value: what was written is as it was, for another attempt. */
+static void
+drop_copy (TtlDraft *self, Written *written)
+{
+  if (written->fd < 0)
+    return;
+  ttl_settings_drop_key (self->store->settings, self->bucket, self->backing,
+                         __atomic_load_n (&self->own_ino, __ATOMIC_SEQ_CST));
   ttl_draft_drop_own (self);
-  ttl_draft_take_own (self, ttl_steal_fd (&fd), scratch);
+  ttl_draft_put_back_own (self, ttl_steal_fd (&written->fd), written->scratch, written->hold,
+                          written->spent);
+  self->base_ttl = written->ttl;
+}
+
+/* It has. */
+static void
+drop_written (TtlDraft *self, int dir_fd, Written *written)
+{
+  if (written->fd < 0)
+    return;
+  ttl_clear_fd (&written->fd);
+  ttl_keeper_release (self->store->keeper, written->hold);
+  if (written->scratch[0] != '\0')
+    (void)unlinkat (dir_fd, written->scratch, 0);
   self->rebased = TRUE;
-  self->append_from = current->live ? current->entry.st.st_size : 0;
-  write_content_first (self);
-  return 0;
 }
 
 /* Those that came with the attributes of the value that is replaced. */
@@ -255,6 +317,7 @@ replace (TtlDraft *self, int dir_fd)
     return 0;
   res = -errno;
   (void)unlinkat (dir_fd, scratch, 0);
+  self->spent = TRUE;
   return res;
 }
 
@@ -285,7 +348,7 @@ inode_of (int dir_fd, const char *name)
 
 /* The private file has changed places with something that it was not to replace: a peer, who takes no locks, was quicker. That
  * gets the name back; or else what a peer has put there since, whose turn it is then. @scratch is a name to be rid of. */
-static void
+static int
 give_back (TtlDraft *self, int dir_fd, const char *scratch)
 {
   struct stat mine = { 0 };
@@ -298,7 +361,15 @@ give_back (TtlDraft *self, int dir_fd, const char *scratch)
       ino_t found;
 
       if (renameat2 (dir_fd, scratch, dir_fd, self->backing, RENAME_EXCHANGE) < 0)
-        break; /* deleted meanwhile: so be it */
+        {
+          int res = -errno;
+
+          if (res == -ENOENT)
+            break; /* deleted meanwhile: so be it */
+          g_warning ("%s: what it was cannot be put back, and is called %s now: %s", self->backing,
+                     scratch, g_strerror (-res));
+          return res;
+        }
       found = inode_of (dir_fd, scratch);
       if (found == placed)
         break;
@@ -306,6 +377,7 @@ give_back (TtlDraft *self, int dir_fd, const char *scratch)
       aside = found;
     }
   (void)unlinkat (dir_fd, scratch, 0);
+  return 0;
 }
 
 static gboolean
@@ -313,15 +385,18 @@ is_expected (TtlDraft *self, const Current *current, const char *name)
 {
   TtlRevision revision;
 
-  if (self->if_match[0] == '\0')
+  if (self->if_match[0] != '\0')
+    return ttl_revision_of_name (current->dir_fd, name, revision) == 0
+           && strcmp (revision, self->if_match) == 0;
+  if (current->live)
     return inode_of (current->dir_fd, name) == current->entry.st.st_ino;
-  return ttl_revision_of_name (current->dir_fd, name, revision) == 0
-         && strcmp (revision, self->if_match) == 0;
+  return ttl_store_is_claim (self->store, current->dir_fd, name);
 }
 
-/* Replaces the version that if_match names, or, without one, that was found, and no other: -ESTALE. Between the look and a plain
- * rename a peer could put a value, which would be lost, or delete the key, which would come back; so the two files change
- * places, and what came out is looked at. */
+/* Replaces the version that if_match names, or, without one, the one that was found or a claim, and no other: ANOTHER_CAME.
+ * Between the look and a plain rename a peer could put a value, which would be lost, or delete the key, which would come
+ * back; so the two files change places, and what came out is looked at. That it goes, or else ends with its lease, is for
+ * nobody to wait for. */
 static int
 replace_expected (TtlDraft *self, const Current *current)
 {
@@ -339,46 +414,49 @@ replace_expected (TtlDraft *self, const Current *current)
     return res;
   if (renameat2 (dir_fd, scratch, dir_fd, self->backing, RENAME_EXCHANGE) < 0)
     {
-      res = errno == ENOENT ? -ESTALE : -errno;
+      res = errno == ENOENT ? ANOTHER_CAME : -errno;
       if (res == -EINVAL || res == -ENOSYS) /* cannot change places here */
         res = renameat (dir_fd, scratch, dir_fd, self->backing) < 0 ? -errno : 0;
-      if (res < 0 && self->scratch[0] == '\0')
-        {
-          (void)unlinkat (dir_fd, scratch, 0);
-          self->spent = TRUE;
-        }
+      if (res != 0 && self->scratch[0] == '\0')
+        (void)unlinkat (dir_fd, scratch, 0);
+      if (res != 0)
+        self->spent = inode_of (dir_fd, scratch) == 0;
       return res;
     }
   if (is_expected (self, current, scratch))
-    return unlinkat (dir_fd, scratch, 0) < 0 && errno != ENOENT ? -errno : 0;
-  give_back (self, dir_fd, scratch);
+    {
+      (void)unlinkat (dir_fd, scratch, 0);
+      return 0;
+    }
   self->spent = TRUE;
-  return -ESTALE;
+  res = give_back (self, dir_fd, scratch);
+  return res < 0 ? res : ANOTHER_CAME;
 }
-
-#define ANOTHER_CAME 2 /* who appends has to look again */
 
 /* Nothing may be replaced but what this goes behind: not even one that had expired and that a peer has renewed since. */
 static int
 place_append (TtlDraft *self, const Current *current, gint64 now_ns)
 {
-  int res;
+  int res = -EEXIST;
 
   if (current->live)
-    {
-      res = replace_expected (self, current);
-      return res == -ESTALE ? ANOTHER_CAME : res;
-    }
-  res = link_own (self, current->dir_fd, self->backing);
+    return replace_expected (self, current);
+  if (self->claim[0] == '\0')
+    res = link_own (self, current->dir_fd, self->backing);
   if (res != -EEXIST)
     return res;
+  if (ttl_store_is_claim (self->store, current->dir_fd, self->backing))
+    return replace_expected (self, current);
   res = ttl_store_remove_expired (self->store, self->bucket, current->dir_fd, self->backing,
                                   now_ns);
+  if (res == -EBUSY)
+    {
+      res = ttl_store_check_place (self->store, current->dir_fd, self->backing);
+      return res < 0 ? res : ANOTHER_CAME;
+    }
   if (res == 0)
     res = link_own (self, current->dir_fd, self->backing);
-  else if (res == -EBUSY && ttl_store_is_claim (self->store, current->dir_fd, self->backing))
-    return replace (self, current->dir_fd); /* only mounts make a value of it, and we have the lock */
-  return res == -EBUSY || res == -EEXIST ? ANOTHER_CAME : res;
+  return res == -EEXIST ? ANOTHER_CAME : res;
 }
 
 static int
@@ -387,7 +465,10 @@ place (TtlDraft *self, TtlPublishFlags flags, const Current *current, gint64 now
   int res = -EEXIST;
 
   if (self->if_match[0] != '\0')
-    return replace_expected (self, current);
+    {
+      res = replace_expected (self, current);
+      return res == ANOTHER_CAME ? -ESTALE : res;
+    }
   if (flags & TTL_PUBLISH_CREATE)
     {
       res = ttl_store_remove_expired (self->store, self->bucket, current->dir_fd, self->backing,
@@ -396,7 +477,7 @@ place (TtlDraft *self, TtlPublishFlags flags, const Current *current, gint64 now
         return res == -EBUSY ? -EEXIST : res;
       return link_own (self, current->dir_fd, self->backing);
     }
-  if (self->append_from >= 0 && self->claim[0] == '\0')
+  if (self->append_from >= 0)
     return place_append (self, current, now_ns);
   if (!current->live && self->claim[0] == '\0')
     res = link_own (self, current->dir_fd, self->backing);
@@ -449,17 +530,36 @@ settle (TtlDraft *self, TtlPublishFlags flags)
                                                       : ttl_lease_deadline (mtime_ns, ttl.ns / 3));
 }
 
-#define NOTHING_TO_PUT 1
-#define ATTEMPTS 64
+static int
+finish_and_place (TtlDraft *self, TtlPublishFlags flags, const Current *current)
+{
+  gint64 now_ns;
+  int res = keep_attributes (self, current);
+
+  if (res == 0 && self->touched)
+    res = drop_privileges (self);
+  now_ns = ttl_store_now (self->store);
+  if (res == 0)
+    res = set_mtime (self, now_ns);
+  return res == 0 ? place (self, flags, current, now_ns) : res;
+}
 
 /* The time is taken when the lock has been had: what has waited longer than a TTL would else be published expired. */
 static int
 attempt (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new_out)
 {
+  g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
   g_auto (Current) current = { .dir_fd = dir_fd, .fd = -1 };
-  gint64 now_ns = ttl_store_now (self->store);
-  int res = find_current (self, now_ns, &current);
+  Written written = { .fd = -1 };
+  gint64 now_ns;
+  int res;
 
+  ttl_commit_begin (self->store->commits, self->bucket, dir_fd, self->backing,
+                    self->append_from >= 0 || self->if_match[0] != '\0' ? TTL_COMMIT_EXCLUSIVE
+                                                                        : TTL_COMMIT_SHARED,
+                    &commit);
+  now_ns = ttl_store_now (self->store);
+  res = find_current (self, now_ns, &current);
   if (res == 0)
     res = check_condition (self, &current);
   if (res == 0)
@@ -471,18 +571,15 @@ attempt (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new_out
       return NOTHING_TO_PUT;
     }
   if (res == 0)
-    res = rebase_append (self, &current);
+    res = make_copy (self, &current, &written);
   if (res == 0)
-    res = keep_attributes (self, &current);
-  if (res == 0 && self->touched)
-    res = drop_privileges (self);
-  now_ns = ttl_store_now (self->store);
-  if (res == 0)
-    res = set_mtime (self, now_ns);
-  if (res == 0)
-    res = place (self, flags, &current, now_ns);
+    res = finish_and_place (self, flags, &current);
   if (res != 0)
-    return res;
+    {
+      drop_copy (self, &written);
+      return res;
+    }
+  drop_written (self, dir_fd, &written);
   settle (self, flags);
   *is_new_out = !current.live;
   if (current.entry.st.st_ino != self->base.st_ino)
@@ -491,17 +588,12 @@ attempt (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new_out
   return 0;
 }
 
-/* Peers that take no locks are quicker each time only on purpose. */
+/* Peers that take no locks are quicker each time only on purpose. The lock is given up in between: others may wait for it. */
 static int
 publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new_out)
 {
-  g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
   int res = ANOTHER_CAME;
 
-  ttl_commit_begin (self->store->commits, self->bucket, dir_fd, self->backing,
-                    self->append_from >= 0 || self->if_match[0] != '\0' ? TTL_COMMIT_EXCLUSIVE
-                                                                        : TTL_COMMIT_SHARED,
-                    &commit);
   for (int i = 0; i < ATTEMPTS && res == ANOTHER_CAME; i++)
     res = attempt (self, flags, dir_fd, is_new_out);
   return res == ANOTHER_CAME ? -EBUSY : res;

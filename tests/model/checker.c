@@ -342,6 +342,8 @@ shows (const Op *op, const Op *loser)
 {
   const gint64 size = (gint64)token_size (loser->token);
 
+  if (op->verb == OP_TOUCH) /* of that, which then was for nothing */
+    return op->door == OP_RAW && op->result == OP_DONE;
   if (op->verb == OP_GET)
     return op->n_tokens > 0 && op->tokens[op->n_tokens - 1] == loser->token
            && (op->n_tokens == 1 || loser->verb == OP_APPEND);

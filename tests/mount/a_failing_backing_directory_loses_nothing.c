@@ -189,3 +189,22 @@ Test (failing, the_keeper)
   assert_stays (3000, exists (at ("k")));
   assert_ok (close (fd));
 }
+
+/* What an append or a conditional put has replaced need not go at once; the new value is there, and once. */
+Test (failing, removals_of_what_was_replaced_do_not_matter)
+{
+  int fd;
+
+  assert_ok (put (at ("k"), "old"));
+  break_calls (FAULT_UNLINK, EIO);
+  fd = open (at ("k"), O_WRONLY | O_APPEND);
+  assert_ok (fd);
+  assert_ok (write_all (fd, "+"));
+  assert_ok (fsync (fd));
+  assert_value (at ("k"), "old+");
+  assert_ok (write_all (fd, "+"));
+  assert_ok (close (fd));
+  mend ();
+  assert_value (at ("k"), "old++");
+  assert_value (raw ("k"), "old++");
+}

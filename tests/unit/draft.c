@@ -516,6 +516,40 @@ Test (draft, appends_in_the_place_of_a_claim)
   assert_key (root, "k", "+");
 }
 
+Test (draft, appends_to_no_directory)
+{
+  g_autoptr (TtlDraft) draft = open_draft (root, "k", O_CREAT | O_APPEND);
+
+  append (draft, "+");
+  assert_ok (mkdir (raw ("k"), 0755));
+  assert_is (publish (draft), -EISDIR);
+  assert_ok (rmdir (raw ("k")));
+  assert_is (publish (draft), 0);
+  assert_key (root, "k", "+");
+}
+
+Test (draft, can_be_published_when_what_was_in_its_way_has_gone)
+{
+  g_autoptr (TtlDraft) draft = NULL;
+
+  assert_is (put_key (root, "k", "old"), 0);
+  draft = open_draft (root, "k", O_TRUNC);
+  write_draft (draft, "new");
+  assert_ok (unlink (raw ("k")));
+  assert_ok (mkdir (raw ("k"), 0755));
+  assert_is (publish (draft), -EISDIR);
+  assert_ok (rmdir (raw ("k")));
+  assert_is (publish (draft), 0);
+  assert_key (root, "k", "new");
+}
+
+Test (draft, appends_in_the_place_of_its_own_claim)
+{
+  assert_is (put_key_with (root, "k", O_CREAT | O_EXCL | O_APPEND, "+"), 0);
+  assert_key (root, "k", "+");
+  cr_assert_eq (count_scratch (root_dir ()), 0);
+}
+
 Test (draft, that_truncates_and_appends_starts_anew)
 {
   g_autoptr (TtlDraft) draft = NULL;
