@@ -52,11 +52,11 @@ struct TtlDraft /* guarded by the description's owner, but for the two atomics *
 int ttl_draft_make_file (TtlDraft *self, int dir_fd, int *fd_out, TtlName scratch_out);
 /* Makes @fd, which is taken, the private file, called @scratch or "". There must be none. */
 void ttl_draft_take_own (TtlDraft *self, int fd, const char *scratch);
-/* Gives up the claim: the name is free again if nobody has taken it over. */
-void ttl_draft_drop_claim (TtlDraft *self);
 /* The same, of one that was taken away from here, with its hold; it is spent or not as it was. */
 void ttl_draft_put_back_own (TtlDraft *self, int fd, const char *scratch, guint64 hold,
                              gboolean spent);
+/* Gives up the claim: the name is free again if nobody has taken it over. */
+void ttl_draft_drop_claim (TtlDraft *self);
 /* Drops the private file. */
 void ttl_draft_drop_own (TtlDraft *self);
 /* Forgets what was set through the description. */

@@ -300,24 +300,45 @@ link_own (TtlDraft *self, int dir_fd, const char *name)
   return errno == EXDEV ? -EIO : -errno;
 }
 
+static ino_t
+inode_of (int dir_fd, const char *name)
+{
+  struct stat st;
+
+  return fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
+}
+
+/* What the private file can be renamed from: its name, or one that it is given for this. */
+static int
+name_own (TtlDraft *self, int dir_fd, TtlName name_out)
+{
+  g_strlcpy (name_out, self->scratch, sizeof (TtlName));
+  if (name_out[0] != '\0')
+    return 0;
+  ttl_scratch_name ("", name_out);
+  return link_own (self, dir_fd, name_out);
+}
+
+/* It could not be renamed: what it was given for this is taken away again. */
+static void
+unname_own (TtlDraft *self, int dir_fd, const char *name)
+{
+  if (self->scratch[0] == '\0')
+    (void)unlinkat (dir_fd, name, 0);
+  self->spent = inode_of (dir_fd, name) == 0;
+}
+
 /* Gives the private file the key's name, whatever stands there. */
 static int
 replace (TtlDraft *self, int dir_fd)
 {
   TtlName scratch;
-  int res;
+  int res = name_own (self, dir_fd, scratch);
 
-  if (self->scratch[0] != '\0')
-    return renameat (dir_fd, self->scratch, dir_fd, self->backing) < 0 ? -errno : 0;
-  ttl_scratch_name ("", scratch);
-  res = link_own (self, dir_fd, scratch);
-  if (res < 0)
+  if (res < 0 || renameat (dir_fd, scratch, dir_fd, self->backing) == 0)
     return res;
-  if (renameat (dir_fd, scratch, dir_fd, self->backing) == 0)
-    return 0;
   res = -errno;
-  (void)unlinkat (dir_fd, scratch, 0);
-  self->spent = TRUE;
+  unname_own (self, dir_fd, scratch);
   return res;
 }
 
@@ -336,14 +357,6 @@ check_condition (TtlDraft *self, const Current *current)
   if (res < 0)
     return res == -ENOENT ? -ESTALE : res;
   return strcmp (revision, self->if_match) == 0 ? 0 : -ESTALE;
-}
-
-static ino_t
-inode_of (int dir_fd, const char *name)
-{
-  struct stat st;
-
-  return fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
 }
 
 /* The private file has changed places with something that it was not to replace: a peer, who takes no locks, was quicker. That
@@ -402,14 +415,8 @@ replace_expected (TtlDraft *self, const Current *current)
 {
   const int dir_fd = current->dir_fd;
   TtlName scratch;
-  int res = 0;
+  int res = name_own (self, dir_fd, scratch);
 
-  g_strlcpy (scratch, self->scratch, sizeof scratch);
-  if (scratch[0] == '\0')
-    {
-      ttl_scratch_name ("", scratch);
-      res = link_own (self, dir_fd, scratch);
-    }
   if (res < 0)
     return res;
   if (renameat2 (dir_fd, scratch, dir_fd, self->backing, RENAME_EXCHANGE) < 0)
@@ -417,10 +424,8 @@ replace_expected (TtlDraft *self, const Current *current)
       res = errno == ENOENT ? ANOTHER_CAME : -errno;
       if (res == -EINVAL || res == -ENOSYS) /* cannot change places here */
         res = renameat (dir_fd, scratch, dir_fd, self->backing) < 0 ? -errno : 0;
-      if (res != 0 && self->scratch[0] == '\0')
-        (void)unlinkat (dir_fd, scratch, 0);
       if (res != 0)
-        self->spent = inode_of (dir_fd, scratch) == 0;
+        unname_own (self, dir_fd, scratch);
       return res;
     }
   if (is_expected (self, current, scratch))

@@ -136,8 +136,9 @@ start_appender (gint64 when)
   return start_child (ANY_USER, append_to_k, NULL);
 }
 
-/* An append looks at the value, and then a peer, who takes no lock, is quicker: by a put, ... */
-Test (slow, appends_go_behind_what_a_peer_puts_meanwhile)
+/* The append looks at "old", then the peer acts, then the append goes on. */
+static void
+assert_overtaken_append (int (*peer) (void), const char *expected)
 {
   for (int i = 0; i < 3; i++)
     {
@@ -148,32 +149,36 @@ Test (slow, appends_go_behind_what_a_peer_puts_meanwhile)
       slow_down (FAULT_NAME, 60000, 0);
       appender = start_appender (when);
       sleep_until (when + 30 * MS);
-      assert_ok (put_raw (raw ("k"), "of a peer"));
+      assert_ok (peer ());
       cr_expect_eq (wait_for (appender), 0);
       slow_down (0, 0, 0);
-      assert_witnessed (at ("k"), "of a peer+");
+      assert_witnessed (at ("k"), expected);
       cr_assert_eq (count_scratch (raw (".")), 0);
     }
+}
+
+static int
+put_as_a_peer (void)
+{
+  return put_raw (raw ("k"), "of a peer");
+}
+
+static int
+delete_as_a_peer (void)
+{
+  return unlink (raw ("k"));
+}
+
+/* A peer, who takes no lock, is quicker: by a put, ... */
+Test (slow, appends_go_behind_what_a_peer_puts_meanwhile)
+{
+  assert_overtaken_append (put_as_a_peer, "of a peer+");
 }
 
 /* ... by a deletion, ... */
 Test (slow, appends_bring_back_nothing_that_a_peer_deletes_meanwhile)
 {
-  for (int i = 0; i < 3; i++)
-    {
-      gint64 when = now_ns () + 100 * MS;
-      pid_t appender;
-
-      assert_ok (put (at ("k"), "old"));
-      slow_down (FAULT_NAME, 60000, 0);
-      appender = start_appender (when);
-      sleep_until (when + 30 * MS);
-      assert_ok (unlink (raw ("k")));
-      cr_expect_eq (wait_for (appender), 0);
-      slow_down (0, 0, 0);
-      assert_witnessed (at ("k"), "+");
-      cr_assert_eq (count_scratch (raw (".")), 0);
-    }
+  assert_overtaken_append (delete_as_a_peer, "+");
 }
 
 static ino_t
