@@ -142,13 +142,14 @@ static gboolean
 parse_mount_word (TtlOptions *options, const char *word)
 {
   static const char *const passed[]
-      = { "exec",       "noexec",   "atime",      "noatime",     "diratime",
-          "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
-          "sync",       "async",    "dirsync" };
-  static const char *const ignored[]
-      = { "suid",  "nosuid", "dev",     "nodev",  "defaults",
-          "auto",  "noauto", "user",    "nouser", "users",
-          "owner", "group",  "_netdev", "nofail", "default_permissions" };
+      = { "exec", "noexec", "noatime", "nodiratime", "sync", "async", "dirsync" };
+  static const char *const ignored[] = { "atime",    "norelatime", "nostrictatime",
+                                         "diratime", "relatime",   "strictatime",
+                                         "suid",     "nosuid",     "dev",
+                                         "nodev",    "defaults",   "auto",
+                                         "noauto",   "user",       "nouser",
+                                         "users",    "owner",      "group",
+                                         "_netdev",  "nofail",     "default_permissions" };
 
   for (gsize i = 0; i < G_N_ELEMENTS (passed); i++)
     if (strcmp (word, passed[i]) == 0)

@@ -58,3 +58,20 @@ Test (the_command, allows_no_setuid_programs_and_no_devices)
       "$TTLFS -o ttl=1h $BACKING $MNT; grep \" $MNT \" /proc/mounts | grep nosuid | grep -q nodev");
   assert_bash (UNMOUNT);
 }
+
+/* What fstab may have for any file system, whether or not it means something for this one. */
+Test (the_command, takes_what_mount_hands_through)
+{
+  static const char *const words[]
+      = { "defaults,nofail,_netdev",    "atime,diratime,relatime,strictatime",
+          "noatime,nodiratime,noexec",  "norelatime,nostrictatime,exec",
+          "sync,dirsync,nosuid,nodev",  "async,suid,dev,auto",
+          "noauto,user,users,owner,rw", "nouser,group,default_permissions" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (words); i++)
+    {
+      assert_ok (setenv ("WORDS", words[i], 1));
+      assert_bash ("$TTLFS -o ttl=1h,$WORDS $BACKING $MNT && cd $MNT && echo v > k && cat k");
+      assert_bash (UNMOUNT);
+    }
+}
