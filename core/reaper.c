@@ -48,6 +48,8 @@ struct TtlReaper
   TtlExpiry *index;
   GHashTable *taken; /* "bucket id/backing" -> the last Captured of that name, borrowed */
   GQueue scans;      /* TtlBucket, each owns a reference */
+  GHashTable
+      *queued; /* those in it, borrowed: each waits there once, however often it is asked for */
   gboolean stop;
   guint64 removed;
 };
@@ -68,6 +70,7 @@ ttl_reaper_new (TtlStore *store)
   self->taken = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->wakes_ns = G_MININT64;
   g_queue_init (&self->scans);
+  self->queued = g_hash_table_new (NULL, NULL);
   g_queue_init (&self->captured);
   return self;
 }
@@ -265,6 +268,8 @@ ttl_reaper_rescan (TtlReaper *self, TtlBucket *bucket)
 {
   TTL_LOCKED (&self->lock);
 
+  if (!g_hash_table_add (self->queued, bucket))
+    return;
   g_queue_push_tail (&self->scans, ttl_bucket_ref (bucket));
   pthread_cond_signal (&self->wake);
 }
@@ -518,6 +523,7 @@ take_scan (TtlReaper *self, TtlBucket **bucket_out)
   TTL_LOCKED (&self->lock);
 
   *bucket_out = g_queue_pop_head (&self->scans);
+  g_hash_table_remove (self->queued, *bucket_out);
   return *bucket_out != NULL;
 }
 
@@ -677,6 +683,7 @@ ttl_reaper_free (TtlReaper *self)
 {
   ttl_reaper_stop (self);
   g_queue_clear_full (&self->scans, (GDestroyNotify)ttl_bucket_unref);
+  g_hash_table_unref (self->queued);
   g_hash_table_unref (self->taken);
   g_queue_clear_full (&self->captured, captured_free);
   ttl_expiry_free (self->index);
