@@ -7,6 +7,7 @@
 #include "log.h"
 #include "reaper.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -255,6 +256,40 @@ ttl_store_delete (TtlStore *self, TtlBucket *bucket, const char *backing, gint64
   return 0;
 }
 
+static gboolean
+is_empty (int fd)
+{
+  ttl_autofd again = openat (fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const struct dirent *item;
+  gboolean empty = TRUE;
+  DIR *dir = again >= 0 ? fdopendir (again) : NULL;
+
+  if (dir == NULL)
+    return FALSE;
+  (void)ttl_steal_fd (&again); /* it is the stream's */
+  while (empty && (item = readdir (dir)) != NULL)
+    empty = ttl_store_is_dots (item->d_name);
+  closedir (dir);
+  return empty;
+}
+
+/* Gives what mkdirat() has just made its owner. By a descriptor, and only when it looks as it was made: a peer that may
+ * write in the backing directory can put something else under the name meanwhile, which must not become its own by this. */
+static int
+give_bucket (int dir_fd, const char *name, uid_t uid, gid_t gid, mode_t mode)
+{
+  ttl_autofd fd = openat (dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  struct stat st;
+
+  if (fd < 0)
+    return errno == ELOOP || errno == ENOTDIR ? -ENOENT : -errno;
+  if (fstat (fd, &st) < 0)
+    return -errno;
+  if ((st.st_uid != geteuid () && st.st_uid != uid) || !is_empty (fd))
+    return -ENOENT;
+  return fchown (fd, uid, gid) < 0 || fchmod (fd, mode) < 0 ? -errno : 0;
+}
+
 int
 ttl_store_mkdir (TtlStore *self, TtlBucket *parent, const char *name, const TtlOwner *owner,
                  gint64 now_ns, TtlBucket **bucket_out)
@@ -294,17 +329,13 @@ ttl_store_mkdir (TtlStore *self, TtlBucket *parent, const char *name, const TtlO
   /* A directory with the setgid bit gives its group to what is made in it, and the bit to directories. */
   if (fstatat (ttl_dir_fd (dir), "", &st, AT_EMPTY_PATH) < 0)
     return -errno;
-  if (fchownat (ttl_dir_fd (dir), name, owner->uid, st.st_mode & S_ISGID ? st.st_gid : owner->gid,
-                AT_SYMLINK_NOFOLLOW)
-          < 0
-      || fchmodat (ttl_dir_fd (dir), name, (owner->mode & 01777) | (st.st_mode & S_ISGID),
-                   AT_SYMLINK_NOFOLLOW)
-             < 0)
-    {
-      res = -errno;
-      (void)unlinkat (ttl_dir_fd (dir), name, AT_REMOVEDIR);
-      return res;
-    }
+  res = give_bucket (ttl_dir_fd (dir), name, owner->uid,
+                     st.st_mode & S_ISGID ? st.st_gid : owner->gid,
+                     (owner->mode & 01777) | (st.st_mode & S_ISGID));
+  if (res < 0 && res != -ENOENT)
+    (void)unlinkat (ttl_dir_fd (dir), name, AT_REMOVEDIR);
+  if (res < 0)
+    return res;
   res = ttl_bucket_get_child (parent, name, &bucket);
   if (res < 0)
     return res;

@@ -116,6 +116,45 @@ Test (slow, renewals_bring_back_nothing_that_was_replaced)
     }
 }
 
+static int
+make_bucket (const void *data G_GNUC_UNUSED)
+{
+  return mkdir (at ("b"), 0777) < 0 ? errno : 0;
+}
+
+/* A peer that may write in the backing directory puts somebody else's file in the place of the bucket that is just made. */
+Test (slow, mkdir_gives_nothing_away_that_it_has_not_made)
+{
+  static const char *const whats[] = { "file", "dir" };
+
+  need_root ();
+  assert_ok (chmod (at ("."), 0777));
+  assert_ok (put (raw ("file"), "secret"));
+  assert_ok (mkdir (raw ("dir"), 0700));
+  assert_ok (put (raw ("dir/k"), "secret"));
+  for (guint i = 0; i < G_N_ELEMENTS (whats); i++)
+    {
+      gint64 until = now_ns () + 2000 * MS;
+      struct stat st;
+      pid_t maker;
+      int res;
+
+      slow_down (FAULT_OPEN, 100000, 0);
+      maker = start_child (12345, make_bucket, NULL);
+      while (!exists (raw ("b")) && now_ns () < until)
+        g_usleep (100);
+      assert_ok (rename (raw ("b"), raw ("made")));
+      assert_ok (rename (raw (whats[i]), raw ("b")));
+      res = wait_for (maker);
+      slow_down (0, 0, 0);
+      cr_expect_eq (res, ENOENT, "%s: %s", whats[i], g_strerror (res));
+      assert_ok (stat_of (raw ("b"), &st));
+      cr_expect_eq (st.st_uid, 0, "%s is %u's now", whats[i], st.st_uid);
+      assert_ok (rename (raw ("b"), raw (whats[i])));
+      assert_ok (rmdir (raw ("made")));
+    }
+}
+
 static gint64 close_at;
 
 static int
@@ -179,6 +218,66 @@ Test (slow, appends_go_behind_what_a_peer_puts_meanwhile)
 Test (slow, appends_bring_back_nothing_that_a_peer_deletes_meanwhile)
 {
   assert_overtaken_append (delete_as_a_peer, "+");
+}
+
+static int
+create_k (const void *data G_GNUC_UNUSED)
+{
+  int fd = open (at ("k"), O_WRONLY | O_CREAT | O_EXCL, 0666);
+
+  sleep_until (close_at + 500 * MS);
+  return fd < 0 || close (fd) < 0 ? errno : 0;
+}
+
+/* ... by a put over what somebody has created and has not written yet, ... */
+Test (slow, appends_go_behind_what_a_peer_puts_over_a_claim)
+{
+  for (int i = 0; i < 3; i++)
+    {
+      gint64 when = now_ns () + 100 * MS;
+      pid_t appender = start_appender (when);
+      pid_t creator = start_child (ANY_USER, create_k, NULL);
+
+      sleep_until (when - 20 * MS);
+      slow_down (FAULT_NAME, 60000, 0);
+      sleep_until (when + (30 + 60 * i) * MS);
+      assert_ok (put_as_a_peer ());
+      cr_expect_eq (wait_for (appender), 0);
+      assert_witnessed (at ("k"), "of a peer+");
+      cr_expect_eq (wait_for (creator), 0);
+      slow_down (0, 0, 0);
+      assert_ok (unlink (at ("k")));
+      cr_assert_eq (count_scratch (raw (".")), 0);
+    }
+}
+
+/* ... by a put, and the deletion of that at some moment while the append goes behind it: no mode of it stays, ... */
+Test (slow, appends_keep_nothing_of_what_a_peer_puts_and_deletes)
+{
+  for (int i = 0; i < 8; i++)
+    {
+      gint64 when = now_ns () + 100 * MS;
+      pid_t appender;
+
+      assert_ok (put (at ("k"), "old"));
+      assert_ok (chmod (at ("k"), 0640));
+      assert_ok (put (raw (".tmp_peer"), "of a peer"));
+      assert_ok (chmod (raw (".tmp_peer"), 0604));
+      slow_down (FAULT_NAME, 60000, 0);
+      appender = start_appender (when);
+      sleep_until (when + 30 * MS);
+      assert_ok (rename (raw (".tmp_peer"), raw ("k")));
+      sleep_until (when + (90 + 60 * i) * MS);
+      assert_ok (unlink (raw ("k")));
+      cr_expect_eq (wait_for (appender), 0);
+      slow_down (0, 0, 0);
+      if (exists (raw ("k"))) /* the append was not there first */
+        {
+          assert_witnessed (at ("k"), "+");
+          cr_assert_eq (mode_of (raw ("k")), 0640);
+        }
+      cr_assert_eq (count_scratch (raw (".")), 0);
+    }
 }
 
 static ino_t
