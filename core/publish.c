@@ -125,13 +125,19 @@ keep_attributes (TtlDraft *self, const Current *current)
 
 /* A file system may write a new name to its journal before it writes what the file holds, and after a power cut there
  * would be a value of zeros. So the content goes first. To have started writing is not enough even where the journal waits
- * for the blocks that are allocated with it (ext4): since Linux 5.6 it allocates them as unwritten, and waits for nothing. */
-static void
+ * for the blocks that are allocated with it (ext4): since Linux 5.6 it allocates them as unwritten, and waits for nothing. What could not be
+ * written is told here, and never again to this description: fsync(2) would then succeed. */
+static int
 write_content_first (TtlDraft *self)
 {
-  (void)sync_file_range (self->own_fd, 0, 0,
-                         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE
-                             | SYNC_FILE_RANGE_WAIT_AFTER);
+  if (sync_file_range (self->own_fd, 0, 0,
+                       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE
+                           | SYNC_FILE_RANGE_WAIT_AFTER)
+      == 0)
+    return 0;
+  return errno == ENOSYS || errno == EINVAL || errno == ESPIPE
+             ? 0
+             : -errno; /* there is no such thing here */
 }
 
 /* What was written, while something that was made of it is the private file. */
@@ -194,9 +200,7 @@ make_copy (TtlDraft *self, const Current *current, Written *written_out)
   written_out->spent = self->spent;
   written_out->ttl = self->base_ttl;
   ttl_draft_take_own (self, fd, scratch);
-  if (res == 0)
-    write_content_first (self);
-  return res;
+  return res == 0 ? write_content_first (self) : res;
 }
 
 /* The copy has not become the key's value: what was written is as it was, for another attempt. */
@@ -565,6 +569,8 @@ attempt (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new_out
                     &commit);
   now_ns = ttl_store_now (self->store);
   res = find_current (self, now_ns, &current);
+  if (res == 0 && current.live && flags & TTL_PUBLISH_CREATE)
+    res = -EEXIST;
   if (res == 0)
     res = check_condition (self, &current);
   if (res == 0)
@@ -608,16 +614,15 @@ publish_own (TtlDraft *self, TtlPublishFlags flags, int dir_fd, gboolean *is_new
 static int
 prepare (TtlDraft *self, TtlPublishFlags flags)
 {
-  if (flags & TTL_PUBLISH_SYNC)
-    {
-      int res = fdatasync (self->own_fd) < 0 ? -errno : 0;
+  int res;
 
-      if (res < 0)
-        ttl_draft_spoil (self, -res);
-      return res;
-    }
-  write_content_first (self);
-  return 0;
+  if (flags & TTL_PUBLISH_SYNC)
+    res = fdatasync (self->own_fd) < 0 ? -errno : 0;
+  else
+    res = write_content_first (self);
+  if (res < 0)
+    ttl_draft_spoil (self, -res);
+  return res;
 }
 
 static int

@@ -115,6 +115,12 @@ fdatasync (int fd)
 }
 
 int
+sync_file_range (int fd, off_t at, off_t size, unsigned flags)
+{
+  return fails (FAULT_SYNC) ? -1 : (int)syscall (SYS_sync_file_range, fd, at, size, flags);
+}
+
+int
 linkat (int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
   return fails (FAULT_NAME) ? -1 : (int)syscall (SYS_linkat, from_fd, from, to_fd, to, flags);

@@ -5,7 +5,7 @@ enum
 {
   FAULT_OPEN = 1 << 0,  /* openat */
   FAULT_WRITE = 1 << 1, /* pwrite, fallocate, copy_file_range, ftruncate */
-  FAULT_SYNC = 1 << 2,  /* fsync, fdatasync */
+  FAULT_SYNC = 1 << 2,  /* fsync, fdatasync, sync_file_range */
   FAULT_NAME = 1 << 3,  /* linkat, renameat, renameat2 */
   FAULT_TIMES = 1 << 4, /* utimensat, futimens */
   FAULT_XATTR = 1 << 5, /* setxattr, fsetxattr */

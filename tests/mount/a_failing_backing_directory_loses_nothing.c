@@ -77,6 +77,7 @@ Test (failing, syncs)
 {
   assert_ok (put (at ("k"), "old"));
   assert_refused (FAULT_SYNC, TRUE);
+  assert_refused (FAULT_SYNC, FALSE); /* a close, too, tells what could not be written back */
 }
 
 Test (failing, names)
