@@ -5,9 +5,10 @@
 #include "keyname.h"
 #include "log.h"
 
+#include <dirent.h>
 #include <fcntl.h>
-#include <glib/gstdio.h>
 #include <linux/limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -149,15 +150,83 @@ set_xattr (int dir_fd, const char *name, const TtlDuration *own)
   return res < 0 ? -errno : 0;
 }
 
-/* ---- under .ttlfs/settings ---- */
+/* ---- under .ttlfs/settings ----
+ *
+ * Names here are below the root, and no component of one is ever a symlink that is followed: where a peer may write in the
+ * backing directory, it must not lead the daemon out of it. */
+
+static int
+step (int dir_fd, const char *name, gboolean create)
+{
+  const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  int fd = openat (dir_fd, name, flags);
+
+  if (fd < 0 && errno == ENOENT && create && (mkdirat (dir_fd, name, 0755) == 0 || errno == EEXIST))
+    fd = openat (dir_fd, name, flags);
+  return fd < 0 ? -errno : fd;
+}
+
+/* The directory @dir, made where it is missing if @create, or -errno. */
+static int
+open_dir (const TtlSettings *self, const char *dir, gboolean create)
+{
+  ttl_autofd fd = step (self->root_fd, ".", FALSE);
+
+  while (fd >= 0 && *dir != '\0')
+    {
+      TtlName name;
+      gsize len = strcspn (dir, "/");
+      int next;
+
+      if (len >= sizeof name)
+        return -ENAMETOOLONG;
+      memcpy (name, dir, len);
+      name[len] = '\0';
+      next = step (fd, name, create);
+      ttl_clear_fd (&fd);
+      fd = next;
+      dir += len;
+      dir += *dir == '/';
+    }
+  return ttl_steal_fd (&fd);
+}
+
+/* The same of the directory that @file is in, *@name_out. */
+static int
+open_parent (const TtlSettings *self, const char *file, gboolean create, const char **name_out)
+{
+  g_autofree char *dir = g_path_get_dirname (file);
+
+  *name_out = strrchr (file, '/') + 1;
+  return open_dir (self, dir, create);
+}
+
+/* Most are read, and of these most are not there: one call does for the whole way, where the kernel and what guards a container
+ * have it. What is no file, such as a FIFO, is not waited for. */
+static int
+open_file (const TtlSettings *self, const char *file)
+{
+  const struct open_how how = { .flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+                                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+  int fd = (int)syscall (SYS_openat2, self->root_fd, file, &how, sizeof how);
+  ttl_autofd dir_fd = -1;
+  const char *name;
+
+  if (fd >= 0 || (errno != ENOSYS && errno != EPERM && errno != EAGAIN))
+    return fd < 0 ? -errno : fd;
+  dir_fd = open_parent (self, file, FALSE, &name);
+  if (dir_fd < 0)
+    return dir_fd;
+  fd = openat (dir_fd, name, (int)how.flags);
+  return fd < 0 ? -errno : fd;
+}
 
 /* The directory that mirrors the bucket at @path. */
 static char *
-mirror_dir (TtlSettings *self, const char *path)
+mirror_dir (const char *path)
 {
-  GString *dir = g_string_new (NULL);
+  GString *dir = g_string_new (TTL_RESERVED_NAME "/settings");
 
-  g_string_printf (dir, "/proc/self/fd/%d/%s/settings", self->root_fd, TTL_RESERVED_NAME);
   for (const char *at = path; *at != '\0';)
     {
       gsize len = strcspn (at, "/");
@@ -171,44 +240,46 @@ mirror_dir (TtlSettings *self, const char *path)
 }
 
 static char *
-bucket_file (TtlSettings *self, TtlBucket *bucket)
+bucket_file (TtlBucket *bucket)
 {
   g_autofree char *path = ttl_bucket_dup_path (bucket);
-  g_autofree char *dir = mirror_dir (self, path);
+  g_autofree char *dir = mirror_dir (path);
 
   return g_strdup_printf ("%s/%%ttl", dir);
 }
 
 static char *
-key_file (TtlSettings *self, TtlBucket *bucket, const char *backing)
+key_file (TtlBucket *bucket, const char *backing)
 {
   g_autofree char *path = ttl_bucket_dup_path (bucket);
-  g_autofree char *dir = mirror_dir (self, path);
+  g_autofree char *dir = mirror_dir (path);
 
   return g_strdup_printf ("%s/%%keys/%s", dir, backing);
 }
 
 /* Replaces @file as a whole: a reader finds the old text or the new one. */
 static int
-write_file (const char *file, const char *text)
+write_file (const TtlSettings *self, const char *file, const char *text)
 {
-  g_autofree char *dir = g_path_get_dirname (file);
-  g_autofree char *scratch
-      = g_strdup_printf ("%s/%%new-%08x%08x", dir, g_random_int (), g_random_int ());
-  gssize len = strlen (text);
+  const gssize len = strlen (text);
+  const char *name;
+  ttl_autofd dir_fd = open_parent (self, file, TRUE, &name);
   ttl_autofd fd = -1;
+  TtlName scratch;
   int res = 0;
 
-  if (g_mkdir_with_parents (dir, 0755) < 0)
-    return -errno;
-  fd = open (scratch, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (dir_fd < 0)
+    return dir_fd;
+  g_snprintf (scratch, sizeof scratch, "%%new-%08x%08x", g_random_int (), g_random_int ());
+  fd = openat (dir_fd, scratch, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd < 0)
     return -errno;
   errno = EIO; /* for a write that is short */
-  if (write (fd, text, len) != len || fsync (fd) < 0 || g_rename (scratch, file) < 0)
+  if (write (fd, text, len) != len || fsync (fd) < 0
+      || renameat (dir_fd, scratch, dir_fd, name) < 0)
     res = -errno;
   if (res < 0)
-    (void)g_unlink (scratch);
+    (void)unlinkat (dir_fd, scratch, 0);
   return res;
 }
 
@@ -216,27 +287,35 @@ write_file (const char *file, const char *text)
 static int
 none_or (int err)
 {
-  return err == ENOENT || err == ENOTDIR || err == ENAMETOOLONG ? -ENODATA : -err;
+  return err == ENOENT || err == ENOTDIR || err == ENAMETOOLONG || err == ELOOP ? -ENODATA : -err;
 }
 
 static int
-remove_file (const char *file)
+remove_file (const TtlSettings *self, const char *file)
 {
-  if (g_unlink (file) == 0)
-    return 0;
-  return none_or (errno);
+  const char *name;
+  ttl_autofd dir_fd = open_parent (self, file, FALSE, &name);
+
+  if (dir_fd < 0)
+    return none_or (-dir_fd);
+  return unlinkat (dir_fd, name, 0) < 0 ? none_or (errno) : 0;
 }
 
 /* The lines of a file of settings. 0, -ENODATA when there are none, -errno when nobody can tell. */
 static int
-read_lines (const char *file, char ***lines_out)
+read_lines (const TtlSettings *self, const char *file, char ***lines_out)
 {
-  ttl_autofd fd = open (file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  ttl_autofd fd = open_file (self, file);
   char text[FILE_MAX + 1];
+  struct stat st;
   ssize_t len;
 
   if (fd < 0)
-    return none_or (errno);
+    return none_or (-fd);
+  if (fstat (fd, &st) < 0)
+    return -errno;
+  if (!S_ISREG (st.st_mode))
+    return -ENODATA;
   len = read (fd, text, FILE_MAX);
   if (len < 0)
     return -errno;
@@ -255,10 +334,10 @@ is_about (const char *line, ino_t ino)
 }
 
 static int
-read_bucket_file (const char *file, TtlDuration *own_out)
+read_bucket_file (const TtlSettings *self, const char *file, TtlDuration *own_out)
 {
   g_auto (GStrv) lines = NULL;
-  int res = read_lines (file, &lines);
+  int res = read_lines (self, file, &lines);
 
   if (res < 0)
     return res;
@@ -267,10 +346,10 @@ read_bucket_file (const char *file, TtlDuration *own_out)
 }
 
 static int
-read_key_file (const char *file, ino_t ino, TtlDuration *own_out)
+read_key_file (const TtlSettings *self, const char *file, ino_t ino, TtlDuration *own_out)
 {
   g_auto (GStrv) lines = NULL;
-  int res = read_lines (file, &lines);
+  int res = read_lines (self, file, &lines);
 
   if (res < 0)
     return res;
@@ -283,12 +362,12 @@ read_key_file (const char *file, ino_t ino, TtlDuration *own_out)
 /* Writes the lines of @file anew: first @own for the file @ino (NULL: no such line), then those of before that are about
  * other files. -ENODATA when there was nothing to take away. */
 static int
-change_key_file (const char *file, ino_t ino, const TtlDuration *own)
+change_key_file (const TtlSettings *self, const char *file, ino_t ino, const TtlDuration *own)
 {
   g_auto (GStrv) lines = NULL;
   g_autoptr (GString) text = g_string_new (NULL);
   gboolean had = FALSE;
-  int n = 0, res = read_lines (file, &lines);
+  int n = 0, res = read_lines (self, file, &lines);
 
   if (res < 0 && res != -ENODATA)
     return res;
@@ -304,8 +383,8 @@ change_key_file (const char *file, ino_t ino, const TtlDuration *own)
   if (own == NULL && !had)
     return -ENODATA;
   if (text->len > 0)
-    return write_file (file, text->str);
-  return remove_file (file);
+    return write_file (self, file, text->str);
+  return remove_file (self, file);
 }
 
 /* Other mounts watch the directory, not our settings: an event makes them look again. The kernel sends IN_ATTRIB when
@@ -346,7 +425,7 @@ ttl_settings_get_bucket (TtlSettings *self, TtlBucket *bucket, TtlDuration *own_
   int res;
 
   if (!self->xattrs)
-    return unless_cut_off (self, read_bucket_file (file = bucket_file (self, bucket), own_out));
+    return unless_cut_off (self, read_bucket_file (self, file = bucket_file (bucket), own_out));
   res = ttl_bucket_open (bucket, &dir);
   if (res < 0)
     return res;
@@ -363,7 +442,7 @@ ttl_settings_get_open (TtlSettings *self, TtlBucket *bucket, const char *backing
 
   if (!self->xattrs)
     return unless_cut_off (self,
-                           read_key_file (file = key_file (self, bucket, backing), ino, own_out));
+                           read_key_file (self, file = key_file (bucket, backing), ino, own_out));
   len = fgetxattr (fd, TTL_XATTR, text, sizeof text);
   if (len >= 0)
     return parse (text, len, backing, own_out);
@@ -381,7 +460,7 @@ ttl_settings_get_key (TtlSettings *self, TtlBucket *bucket, int dir_fd, const ch
   if (self->xattrs)
     return get_xattr (dir_fd, backing, own_out);
   return unless_cut_off (self,
-                         read_key_file (file = key_file (self, bucket, backing), ino, own_out));
+                         read_key_file (self, file = key_file (bucket, backing), ino, own_out));
 }
 
 int
@@ -393,8 +472,8 @@ ttl_settings_set_bucket (TtlSettings *self, TtlBucket *bucket, const TtlDuration
 
   if (!self->xattrs)
     {
-      file = bucket_file (self, bucket);
-      res = own != NULL ? write_file (file, own->text) : remove_file (file);
+      file = bucket_file (bucket);
+      res = own != NULL ? write_file (self, file, own->text) : remove_file (self, file);
       nudge_watchers (bucket);
       return res;
     }
@@ -410,7 +489,7 @@ ttl_settings_set_key (TtlSettings *self, TtlBucket *bucket, int dir_fd, const ch
 
   if (self->xattrs)
     return set_xattr (dir_fd, backing, own);
-  return change_key_file (file = key_file (self, bucket, backing), ino, own);
+  return change_key_file (self, file = key_file (bucket, backing), ino, own);
 }
 
 int
@@ -428,8 +507,8 @@ ttl_settings_set_draft (TtlSettings *self, TtlBucket *bucket, const char *backin
     return 0; /* a setting for the old inode does not hold for the new one */
   if (fstat (fd, &st) < 0)
     return -errno;
-  file = key_file (self, bucket, backing);
-  return change_key_file (file, st.st_ino, own);
+  file = key_file (bucket, backing);
+  return change_key_file (self, file, st.st_ino, own);
 }
 
 void
@@ -442,11 +521,11 @@ ttl_settings_copy_key (TtlSettings *self, TtlBucket *from, const char *from_back
 
   if (self->xattrs)
     return;
-  source = key_file (self, from, from_backing);
-  if (read_key_file (source, ino, &own) < 0)
+  source = key_file (from, from_backing);
+  if (read_key_file (self, source, ino, &own) < 0)
     return;
-  target = key_file (self, to, to_backing);
-  (void)change_key_file (target, ino, &own);
+  target = key_file (to, to_backing);
+  (void)change_key_file (self, target, ino, &own);
 }
 
 void
@@ -455,7 +534,7 @@ ttl_settings_drop_key (TtlSettings *self, TtlBucket *bucket, const char *backing
   g_autofree char *file = NULL;
 
   if (!self->xattrs && ino != 0)
-    (void)change_key_file (file = key_file (self, bucket, backing), ino, NULL);
+    (void)change_key_file (self, file = key_file (bucket, backing), ino, NULL);
 }
 
 void
@@ -463,18 +542,37 @@ ttl_settings_move_bucket (TtlSettings *self, const char *from_path, const char *
 {
   g_autofree char *from = NULL;
   g_autofree char *to = NULL;
-  g_autofree char *to_parent = NULL;
+  ttl_autofd from_fd = -1;
+  ttl_autofd to_fd = -1;
+  const char *from_name, *to_name;
 
   if (self->xattrs)
     return;
   ttl_settings_drop_bucket (self, to_path);
-  from = mirror_dir (self, from_path);
-  to = mirror_dir (self, to_path);
-  to_parent = g_path_get_dirname (to);
-  if (g_file_test (from, G_FILE_TEST_IS_DIR) && g_mkdir_with_parents (to_parent, 0755) == 0
-      && g_rename (from, to) < 0)
+  from = mirror_dir (from_path);
+  to = mirror_dir (to_path);
+  from_fd = open_parent (self, from, FALSE, &from_name);
+  if (from_fd < 0 || faccessat (from_fd, from_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+    return;
+  to_fd = open_parent (self, to, TRUE, &to_name);
+  if (to_fd < 0 || renameat (from_fd, from_name, to_fd, to_name) < 0)
     g_warning ("%s: its TTL settings could not follow it to %s: %s", from_path, to_path,
-               g_strerror (errno));
+               g_strerror (to_fd < 0 ? -to_fd : errno));
+}
+
+/* Both are there then. */
+static int
+exchange_dirs (int a_fd, const char *a, int b_fd, const char *b)
+{
+  TtlName aside;
+
+  if (renameat2 (a_fd, a, b_fd, b, RENAME_EXCHANGE) == 0)
+    return 0;
+  g_snprintf (aside, sizeof aside, "%%aside-%08x", g_random_int ());
+  return renameat (a_fd, a, a_fd, aside) < 0 || renameat (b_fd, b, a_fd, a) < 0
+                 || renameat (a_fd, aside, b_fd, b) < 0
+             ? -errno
+             : 0;
 }
 
 void
@@ -482,19 +580,44 @@ ttl_settings_exchange_buckets (TtlSettings *self, const char *a_path, const char
 {
   g_autofree char *a = NULL;
   g_autofree char *b = NULL;
-  g_autofree char *aside = NULL;
+  ttl_autofd a_dir = -1;
+  ttl_autofd b_dir = -1;
+  ttl_autofd a_fd = -1;
+  ttl_autofd b_fd = -1;
+  const char *a_name, *b_name;
+  int res = 0;
 
   if (self->xattrs)
     return;
-  a = mirror_dir (self, a_path);
-  b = mirror_dir (self, b_path);
-  if (g_mkdir_with_parents (a, 0755) == 0 && g_mkdir_with_parents (b, 0755) == 0
-      && renameat2 (AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0)
-    return;
-  aside = g_strdup_printf ("%s%%aside-%08x", a, g_random_int ());
-  if (g_rename (a, aside) < 0 || g_rename (b, a) < 0 || g_rename (aside, b) < 0)
+  a = mirror_dir (a_path);
+  b = mirror_dir (b_path);
+  a_dir = open_dir (self, a, TRUE);
+  b_dir = open_dir (self, b, TRUE);
+  a_fd = open_parent (self, a, FALSE, &a_name);
+  b_fd = open_parent (self, b, FALSE, &b_name);
+  if (a_dir < 0 || b_dir < 0 || a_fd < 0 || b_fd < 0)
+    res = MIN (MIN (a_dir, b_dir), MIN (a_fd, b_fd));
+  else
+    res = exchange_dirs (a_fd, a_name, b_fd, b_name);
+  if (res < 0)
     g_warning ("%s, %s: their TTL settings could not be exchanged: %s", a_path, b_path,
-               g_strerror (errno));
+               g_strerror (-res));
+}
+
+static void
+remove_all_in (int parent_fd, const char *name)
+{
+  ttl_autofd fd = openat (parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  const struct dirent *item;
+  DIR *dir = fd >= 0 ? fdopendir (fd) : NULL;
+
+  if (dir == NULL)
+    return;
+  (void)ttl_steal_fd (&fd); /* it is the stream's */
+  while ((item = readdir (dir)) != NULL)
+    (void)unlinkat (dirfd (dir), item->d_name, 0);
+  closedir (dir);
+  (void)unlinkat (parent_fd, name, AT_REMOVEDIR);
 }
 
 /* Removes a mirror directory: its %ttl, its %keys, and, as the bucket was empty, nothing else. */
@@ -502,23 +625,18 @@ void
 ttl_settings_drop_bucket (TtlSettings *self, const char *path)
 {
   g_autofree char *dir = NULL;
-  g_autofree char *file = NULL;
-  g_autofree char *keys = NULL;
-  g_autoptr (GDir) names = NULL;
+  ttl_autofd parent_fd = -1;
+  ttl_autofd fd = -1;
   const char *name;
 
   if (self->xattrs)
     return;
-  dir = mirror_dir (self, path);
-  file = g_build_filename (dir, "%ttl", NULL);
-  keys = g_build_filename (dir, "%keys", NULL);
-  (void)g_unlink (file);
-  names = g_dir_open (keys, 0, NULL);
-  while (names != NULL && (name = g_dir_read_name (names)) != NULL)
-    {
-      g_autofree char *key = g_build_filename (keys, name, NULL);
-      (void)g_unlink (key);
-    }
-  (void)g_rmdir (keys);
-  (void)g_rmdir (dir);
+  dir = mirror_dir (path);
+  parent_fd = open_parent (self, dir, FALSE, &name);
+  fd = parent_fd >= 0 ? step (parent_fd, name, FALSE) : -1;
+  if (fd < 0)
+    return;
+  (void)unlinkat (fd, "%ttl", 0);
+  remove_all_in (fd, "%keys");
+  (void)unlinkat (parent_fd, name, AT_REMOVEDIR);
 }
