@@ -1,6 +1,7 @@
 #define G_LOG_DOMAIN "ttlfs"
 #include "attrs.h"
 
+#include "access.h"
 #include "cleanup.h"
 #include "keeper.h"
 #include "reaper.h"
@@ -185,7 +186,7 @@ typedef enum
  * then would be renewed where nobody finds it, and the caller told that it had been in time. */
 static int
 target_find (Target *self, TargetUse use, TtlStore *store, TtlBucket *bucket, const char *backing,
-             gint64 now_ns)
+             gint64 now_ns, const TtlAccess *access)
 {
   int res = use == TO_BE_CHANGED ? ttl_store_check_writable (store) : 0;
 
@@ -201,6 +202,8 @@ target_find (Target *self, TargetUse use, TtlStore *store, TtlBucket *bucket, co
                       &self->commit);
   if (backing != NULL)
     res = target_find_key (self, now_ns);
+  if (res == 0 && backing != NULL)
+    res = ttl_access_check (access, &self->entry.st);
   if (res < 0)
     return res;
   if (backing == NULL)
@@ -241,6 +244,47 @@ comes_too_late (const Target *target)
   return ttl_lease_expired (target->entry.deadline, ttl_store_now (target->store));
 }
 
+/* A peer, who takes no lock, may have renewed it since it was found: then it is that lease which ends too early, or not, and
+ * which a renewal that is taken back leaves behind. */
+static int
+look_again (Target *target)
+{
+  struct stat st;
+
+  if (fstat (target->fd, &st) < 0)
+    return -errno;
+  if (st.st_mtim.tv_sec == target->entry.st.st_mtim.tv_sec
+      && st.st_mtim.tv_nsec == target->entry.st.st_mtim.tv_nsec)
+    return 0;
+  target->entry.st = st;
+  target->entry.deadline
+      = ttl_lease_deadline (ttl_store_renewed (target->store, &st), target->entry.ttl.ns);
+  return 0;
+}
+
+/* Whether the file system has made @now of @set_ns, by its granularity. */
+static gboolean
+is_as_set (const struct timespec *now, gint64 set_ns)
+{
+  static const gint64 grains[] = { 1, 100, 1000, TTL_NS_PER_MS, TTL_NS_PER_S, 2 * TTL_NS_PER_S };
+
+  for (guint i = 0; i < G_N_ELEMENTS (grains); i++)
+    if (ttl_timespec_ns (now) == set_ns - set_ns % grains[i])
+      return TRUE;
+  return FALSE;
+}
+
+/* Unless somebody has renewed it after us. */
+static void
+take_back (const Target *target, gint64 set_ns)
+{
+  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, target->entry.st.st_mtim };
+  struct stat st;
+
+  if (fstat (target->fd, &st) == 0 && is_as_set (&st.st_mtim, set_ns))
+    (void)utimensat (AT_FDCWD, target->path, times, 0);
+}
+
 /* What to answer then. A put may have come in between: renewed first, and put over then, it was in time. */
 static int
 answer_late (const Target *target)
@@ -266,17 +310,22 @@ set_times (Target *target, const TtlAttrs *attrs, gint64 now_ns)
     times[0] = ttl_ns_timespec (attrs->atime_ns);
   if (attrs->set_mtime)
     times[1] = ttl_ns_timespec (mtime_ns);
-  if (renews && comes_too_late (target))
-    return answer_late (target);
+  if (renews)
+    {
+      int res = look_again (target);
+
+      if (res < 0)
+        return res;
+      if (comes_too_late (target))
+        return answer_late (target);
+    }
   if (utimensat (AT_FDCWD, target->path, times, 0) < 0)
     return -errno;
   if (!renews)
     return 0;
   if (comes_too_late (target))
     {
-      times[0].tv_nsec = UTIME_OMIT;
-      times[1] = target->entry.st.st_mtim;
-      (void)utimensat (AT_FDCWD, target->path, times, 0);
+      take_back (target, mtime_ns);
       return answer_late (target);
     }
   ttl_reaper_note (target->store->reaper, target->bucket, target->backing,
@@ -301,7 +350,7 @@ ttl_store_set_attrs (TtlStore *self, TtlBucket *bucket, const char *backing, con
                      gint64 now_ns)
 {
   g_auto (Target) target = TARGET_INIT;
-  int res = target_find (&target, TO_BE_CHANGED, self, bucket, backing, now_ns);
+  int res = target_find (&target, TO_BE_CHANGED, self, bucket, backing, now_ns, attrs->access);
 
   if (res == 0)
     res = set_owner_and_mode (&target, attrs);
@@ -327,8 +376,9 @@ ttl_store_set_attrs_of_open (TtlStore *self, TtlBucket *bucket, const char *back
     res = set_owner_and_mode (&target, attrs);
   if (attrs->set_atime)
     times[0] = ttl_ns_timespec (attrs->atime_ns);
-  if (attrs->set_mtime)
-    times[1] = ttl_ns_timespec (attrs->mtime_ns);
+  if (attrs->set_mtime) /* it may be that of another name, too, whose TTL we do not know */
+    times[1] = ttl_ns_timespec (target.entry.st.st_nlink > 0 ? MAX (attrs->mtime_ns, now_ns)
+                                                             : attrs->mtime_ns);
   if (res == 0 && utimensat (AT_FDCWD, target.path, times, 0) < 0)
     res = -errno;
   return res;
@@ -336,12 +386,12 @@ ttl_store_set_attrs_of_open (TtlStore *self, TtlBucket *bucket, const char *back
 
 ssize_t
 ttl_store_get_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, const char *name,
-                     void *value_out, gsize size, gint64 now_ns)
+                     void *value_out, gsize size, gint64 now_ns, const TtlAccess *access)
 {
   g_auto (Target) target = TARGET_INIT;
   TtlXattrKind kind = ttl_xattr_kind (name);
   TtlRevision revision;
-  ssize_t res = target_find (&target, TO_BE_READ, self, bucket, backing, now_ns);
+  ssize_t res = target_find (&target, TO_BE_READ, self, bucket, backing, now_ns, access);
 
   if (res < 0)
     return res;
@@ -393,7 +443,7 @@ ttl_store_list_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, ch
 {
   g_auto (Target) target = TARGET_INIT;
   g_autofree char *names = g_malloc (XATTR_LIST_MAX);
-  ssize_t len = target_find (&target, TO_BE_READ, self, bucket, backing, now_ns);
+  ssize_t len = target_find (&target, TO_BE_READ, self, bucket, backing, now_ns, NULL);
 
   if (len < 0)
     return len;
@@ -439,11 +489,12 @@ set_own_ttl (Target *target, const TtlDuration *own)
 
 int
 ttl_store_set_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, const char *name,
-                     const void *value, gsize size, int flags, gint64 now_ns)
+                     const void *value, gsize size, int flags, gint64 now_ns,
+                     const TtlAccess *access)
 {
   g_auto (Target) target = TARGET_INIT;
   TtlDuration own;
-  int res = target_find (&target, TO_BE_CHANGED, self, bucket, backing, now_ns);
+  int res = target_find (&target, TO_BE_CHANGED, self, bucket, backing, now_ns, access);
 
   if (res < 0)
     return res;
@@ -476,10 +527,10 @@ ttl_store_set_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, con
 
 int
 ttl_store_remove_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, const char *name,
-                        gint64 now_ns)
+                        gint64 now_ns, const TtlAccess *access)
 {
   g_auto (Target) target = TARGET_INIT;
-  int res = target_find (&target, TO_BE_CHANGED, self, bucket, backing, now_ns);
+  int res = target_find (&target, TO_BE_CHANGED, self, bucket, backing, now_ns, access);
 
   if (res < 0)
     return res;

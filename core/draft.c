@@ -1,6 +1,7 @@
 #define G_LOG_DOMAIN "ttlfs"
 #include "draft-private.h"
 
+#include "access.h"
 #include "attrs.h"
 #include "cleanup.h"
 #include "copy.h"
@@ -419,50 +420,13 @@ ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing,
 
 /* ---- who may ---- */
 
-static gboolean
-is_in_group (const TtlOwner *who, gid_t gid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/status", (int)who->tid);
-  g_autofree char *text = NULL;
-  const char *at;
-
-  if (who->gid == gid)
-    return TRUE;
-  if (who->tid <= 0 || !g_file_get_contents (path, &text, NULL, NULL))
-    return FALSE;
-  at = strstr (text, "\nGroups:");
-  if (at == NULL)
-    return FALSE;
-  for (at += strlen ("\nGroups:"); *at == '\t' || *at == ' ';)
-    {
-      char *end;
-      guint64 group = g_ascii_strtoull (at, &end, 10);
-
-      if (end == at)
-        return FALSE;
-      if (group == gid)
-        return TRUE;
-      at = end;
-    }
-  return FALSE;
-}
-
 gboolean
 ttl_draft_may (const TtlDraft *self, const struct stat *st, mode_t wanted)
 {
-  const TtlOwner *who = &self->writer;
-  mode_t bits = st->st_mode;
-
-  if (who->uid == 0)
-    return TRUE;
   if (self->base.st_ino != 0 && st->st_mode == self->base.st_mode && st->st_uid == self->base.st_uid
       && st->st_gid == self->base.st_gid)
     return TRUE;
-  if (st->st_uid == who->uid)
-    bits >>= 6;
-  else if (is_in_group (who, st->st_gid))
-    bits >>= 3;
-  return (bits & wanted) == wanted;
+  return ttl_access_may (&self->writer, st, wanted);
 }
 
 void
@@ -701,12 +665,26 @@ ttl_draft_discard (TtlDraft *self)
   g_atomic_int_set (&self->dirty, FALSE);
 }
 
+static gint64
+ttl_in_force (TtlDraft *self)
+{
+  const TtlDuration *own = self->ttl_set ? &self->ttl : &self->base_ttl;
+  TtlDuration inherited;
+
+  if (own->ns != 0)
+    return own->ns;
+  ttl_store_bucket_ttl (self->store, self->bucket, &inherited);
+  return inherited.ns;
+}
+
 /* While clean, attributes are set on the version itself, as on any file that is open. One that has expired must not come
- * back to life by it: its name goes first. */
+ * back to life by it: its name goes first; and when a reaper has it already under another one, which it would bring back
+ * what is renewed from, it is not renewed: -ENOENT. */
 static int
-let_go_if_expired (TtlDraft *self, gint64 now_ns)
+let_go_if_expired (TtlDraft *self, const TtlAttrs *attrs, gint64 now_ns)
 {
   g_autoptr (TtlDir) dir = NULL;
+  struct stat st;
   TtlEntry entry;
   int res = ttl_bucket_open (self->bucket, &dir);
 
@@ -717,7 +695,12 @@ let_go_if_expired (TtlDraft *self, gint64 now_ns)
   if (res == -ENOENT)
     (void)ttl_store_remove_expired (self->store, self->bucket, ttl_dir_fd (dir), self->backing,
                                     now_ns);
-  return 0;
+  if (!attrs->set_mtime || self->base_fd < 0 || fstat (self->base_fd, &st) < 0 || st.st_nlink == 0)
+    return 0;
+  return ttl_lease_expired (
+             ttl_lease_deadline (ttl_store_renewed (self->store, &st), ttl_in_force (self)), now_ns)
+             ? -ENOENT
+             : 0;
 }
 
 /* A file that was made without a name is linked to one, but what is done to it through the descriptor that it was
@@ -736,18 +719,6 @@ open_by_name (TtlDraft *self)
     return;
   ttl_clear_fd (&self->base_fd);
   self->base_fd = ttl_steal_fd (&fd);
-}
-
-static gint64
-ttl_in_force (TtlDraft *self)
-{
-  const TtlDuration *own = self->ttl_set ? &self->ttl : &self->base_ttl;
-  TtlDuration inherited;
-
-  if (own->ns != 0)
-    return own->ns;
-  ttl_store_bucket_ttl (self->store, self->bucket, &inherited);
-  return inherited.ns;
 }
 
 static int
@@ -775,12 +746,14 @@ set_times (TtlDraft *self, int fd, const TtlAttrs *attrs, gint64 now_ns)
 int
 ttl_draft_set_attrs (TtlDraft *self, const TtlAttrs *attrs, gint64 now_ns)
 {
-  int fd;
+  int fd, res = 0;
 
   if (self->own_fd < 0)
-    let_go_if_expired (self, now_ns);
+    res = let_go_if_expired (self, attrs, now_ns);
   else
     self->touched = TRUE;
+  if (res < 0)
+    return res;
   open_by_name (self);
   fd = ttl_draft_fd (self);
   if (attrs->set_uid || attrs->set_gid)
@@ -821,6 +794,8 @@ has_own_ttl (const TtlDraft *self)
 static int
 set_ttl (TtlDraft *self, const TtlDuration *own, gint64 now_ns)
 {
+  const TtlAccess access
+      = { .who = self->writer, .version = self->base, .wanted = TTL_ACCESS_WRITE };
   TtlEntry entry;
   int res;
 
@@ -836,10 +811,10 @@ set_ttl (TtlDraft *self, const TtlDuration *own, gint64 now_ns)
   res = ttl_store_stat (self->store, self->bucket, self->backing, now_ns, &entry);
   if (res < 0 || entry.st.st_ino != self->base.st_ino)
     return res < 0 ? res : -ESTALE;
-  res = own != NULL
-            ? ttl_store_set_xattr (self->store, self->bucket, self->backing, TTL_XATTR, own->text,
-                                   strlen (own->text), 0, now_ns)
-            : ttl_store_remove_xattr (self->store, self->bucket, self->backing, TTL_XATTR, now_ns);
+  res = own != NULL ? ttl_store_set_xattr (self->store, self->bucket, self->backing, TTL_XATTR,
+                                           own->text, strlen (own->text), 0, now_ns, &access)
+                    : ttl_store_remove_xattr (self->store, self->bucket, self->backing, TTL_XATTR,
+                                              now_ns, &access);
   if (res == 0)
     self->base_ttl = own != NULL ? *own : (TtlDuration){ 0 };
   return res;

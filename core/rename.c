@@ -2,6 +2,7 @@
 #define G_LOG_DOMAIN "ttlfs"
 #include "store-private.h"
 
+#include "access.h"
 #include "cleanup.h"
 #include "keeper.h"
 #include "reaper.h"
@@ -64,16 +65,19 @@ follow (TtlStore *self, const End *from, const char *from_backing, const End *to
 }
 
 static int
-rename_key (TtlStore *self, End *from, End *to, unsigned flags, gint64 now_ns)
+rename_key (TtlStore *self, End *from, End *to, unsigned flags)
 {
   g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
   int from_fd = ttl_dir_fd (from->dir), to_fd = ttl_dir_fd (to->dir);
   const char *a = from->entry.backing, *b = to->entry.backing;
   gboolean publishes = from->entry.kind == TTL_ENTRY_SCRATCH && to->entry.kind == TTL_ENTRY_KEY;
+  gint64
+      now_ns; /* when the locks have been had: what has waited for longer than a TTL would be published expired */
   ino_t replaced;
   int res;
 
   ttl_commit_begin_two (self->commits, from->bucket, from_fd, a, to->bucket, to_fd, b, &commit);
+  now_ns = ttl_store_now (self);
   res = ttl_store_examine (self, from->bucket, from_fd, a, now_ns, &from->entry);
   if (res == 0 && !(flags & RENAME_NOREPLACE))
     res = ttl_store_check_place (self, to_fd, b);
@@ -213,15 +217,17 @@ exchange_buckets (TtlStore *self, const End *from, const End *to)
 
 /* Scratch that comes to stand under a key's name is published by it. */
 static int
-exchange_keys (TtlStore *self, End *from, End *to, gint64 now_ns)
+exchange_keys (TtlStore *self, End *from, End *to)
 {
   g_auto (TtlCommit) commit = TTL_COMMIT_INIT;
   int from_fd = ttl_dir_fd (from->dir), to_fd = ttl_dir_fd (to->dir);
   const char *a = from->entry.backing, *b = to->entry.backing;
   ino_t a_ino, b_ino;
+  gint64 now_ns;
   int res;
 
   ttl_commit_begin_two (self->commits, from->bucket, from_fd, a, to->bucket, to_fd, b, &commit);
+  now_ns = ttl_store_now (self);
   res = ttl_store_examine (self, from->bucket, from_fd, a, now_ns, &from->entry);
   if (res == 0)
     res = ttl_store_examine (self, to->bucket, to_fd, b, now_ns, &to->entry);
@@ -252,12 +258,12 @@ exchange_keys (TtlStore *self, End *from, End *to, gint64 now_ns)
 
 /* Both must exist. Two keys or two buckets, not one of each. */
 static int
-exchange (TtlStore *self, End *from, End *to, gint64 now_ns)
+exchange (TtlStore *self, End *from, End *to)
 {
   if ((from->entry.kind == TTL_ENTRY_BUCKET) != (to->entry.kind == TTL_ENTRY_BUCKET))
     return -EINVAL;
   return from->entry.kind == TTL_ENTRY_BUCKET ? exchange_buckets (self, from, to)
-                                              : exchange_keys (self, from, to, now_ns);
+                                              : exchange_keys (self, from, to);
 }
 
 int
@@ -286,7 +292,7 @@ ttl_store_rename (TtlStore *self, TtlBucket *from_bucket, const char *from_shown
   if (res < 0 && res != -ENOENT)
     return res;
   if (flags & RENAME_EXCHANGE)
-    return to.exists ? exchange (self, &from, &to, now_ns) : -ENOENT;
+    return to.exists ? exchange (self, &from, &to) : -ENOENT;
 
   if (from.entry.kind == TTL_ENTRY_BUCKET)
     {
@@ -311,12 +317,12 @@ ttl_store_rename (TtlStore *self, TtlBucket *from_bucket, const char *from_shown
                           ? TTL_ENTRY_SCRATCH
                           : TTL_ENTRY_KEY;
     }
-  return rename_key (self, &from, &to, flags, now_ns);
+  return rename_key (self, &from, &to, flags);
 }
 
 int
 ttl_store_link (TtlStore *self, TtlBucket *from, const char *from_backing, TtlBucket *to,
-                const char *to_shown, gint64 now_ns, TtlEntry *linked_out)
+                const char *to_shown, gint64 now_ns, const TtlAccess *access, TtlEntry *linked_out)
 {
   g_autoptr (TtlDir) from_dir = NULL;
   g_autoptr (TtlDir) to_dir = NULL;
@@ -340,7 +346,10 @@ ttl_store_link (TtlStore *self, TtlBucket *from, const char *from_backing, TtlBu
 
   ttl_commit_begin_two (self->commits, from, ttl_dir_fd (from_dir), from_backing, to,
                         ttl_dir_fd (to_dir), backing, &commit);
+  now_ns = ttl_store_now (self);
   res = ttl_store_examine (self, from, ttl_dir_fd (from_dir), from_backing, now_ns, &entry);
+  if (res == 0)
+    res = ttl_access_check (access, &entry.st);
   if (res == 0)
     res = ttl_store_remove_expired (self, to, ttl_dir_fd (to_dir), backing, now_ns);
   if (res < 0)

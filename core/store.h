@@ -127,6 +127,10 @@ typedef struct
   pid_t tid; /* a thread of theirs, for their other groups; 0: none that we can see */
 } TtlOwner;
 
+/* What the kernel has checked of a key, where its name may stand for another version by now (access.h); NULL: nothing is to be
+ * asked. Who is not allowed the same with that one gets -EACCES or -EPERM. */
+typedef struct TtlAccess TtlAccess;
+
 /* Buckets nest as deep as a path can name them (PATH_MAX); what a peer made deeper is served, but not added to. */
 #define TTL_DEPTH_MAX 2048
 /* -EEXIST when a bucket or a live key is shown under that name, -ENAMETOOLONG, -EPERM for the reserved name.
@@ -146,12 +150,14 @@ int ttl_store_rename (TtlStore *self, TtlBucket *from, const char *from_shown, T
 /* link(2): one winner among all mounts and peers, decided here. -EEXIST, -ENOENT, -EMLINK, -EPERM. *@linked_out, which may
  * be NULL, gets what the new name stands for, also when somebody has removed it again by the time this returns. */
 int ttl_store_link (TtlStore *self, TtlBucket *from, const char *from_backing, TtlBucket *to,
-                    const char *to_shown, gint64 now_ns, TtlEntry *linked_out);
+                    const char *to_shown, gint64 now_ns, const TtlAccess *access,
+                    TtlEntry *linked_out);
 
 /* ---- attributes of what has a name ---- */
 
 typedef struct
 {
+  const TtlAccess *access; /* may be NULL */
   gboolean set_mode, set_uid, set_gid, set_atime, set_mtime;
   mode_t mode;
   uid_t uid;
@@ -174,13 +180,15 @@ int ttl_store_set_attrs_of_open (TtlStore *self, TtlBucket *bucket, const char *
  * that is not user. set: @flags as for setxattr(2); -EINVAL for a TTL that does not parse; -EPERM for what is read-only;
  * -EBADF for user.ttlfs.if-match, which a draft has. */
 ssize_t ttl_store_get_xattr (TtlStore *self, TtlBucket *bucket, const char *backing,
-                             const char *name, void *value_out, gsize size, gint64 now_ns);
+                             const char *name, void *value_out, gsize size, gint64 now_ns,
+                             const TtlAccess *access);
 ssize_t ttl_store_list_xattr (TtlStore *self, TtlBucket *bucket, const char *backing,
                               char *names_out, gsize size, gint64 now_ns);
 int ttl_store_set_xattr (TtlStore *self, TtlBucket *bucket, const char *backing, const char *name,
-                         const void *value, gsize size, int flags, gint64 now_ns);
+                         const void *value, gsize size, int flags, gint64 now_ns,
+                         const TtlAccess *access);
 int ttl_store_remove_xattr (TtlStore *self, TtlBucket *bucket, const char *backing,
-                            const char *name, gint64 now_ns);
+                            const char *name, gint64 now_ns, const TtlAccess *access);
 
 /* The TTL that keys of @bucket without one of their own have now. */
 void ttl_store_bucket_ttl (TtlStore *self, TtlBucket *bucket, TtlDuration *ttl_out);

@@ -4,6 +4,7 @@
 #include "mounts.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,40 @@ ttl_caller_has_signal (pid_t tid)
          != 0;
 }
 
+/* Lines of: first inside, first outside, how many. */
+static gboolean
+is_mapped (pid_t tid, uid_t uid)
+{
+  char text[4096];
+  char *at = text;
+
+  if (read_proc (tid, "uid_map", text, sizeof text) <= 0)
+    return FALSE;
+  for (; *at != '\0'; at += *at == '\n')
+    {
+      guint64 outside, count;
+
+      (void)g_ascii_strtoull (at, &at, 10);
+      outside = g_ascii_strtoull (at, &at, 10);
+      count = g_ascii_strtoull (at, &at, 10);
+      if (uid >= outside && uid - outside < count)
+        return TRUE;
+      at += strcspn (at, "\n");
+    }
+  return FALSE;
+}
+
+gboolean
+ttl_caller_is_as_owner (pid_t tid, uid_t uid)
+{
+  char text[4096];
+
+  if (tid <= 0 || read_proc (tid, "status", text, sizeof text) < 0)
+    return FALSE;
+  return (mask_of (text, "\nCapEff:") & G_GUINT64_CONSTANT (1) << CAP_FOWNER) != 0
+         && is_mapped (tid, uid);
+}
+
 gboolean
 ttl_caller_is_sibling (pid_t tid, pid_t other)
 {
@@ -120,8 +155,17 @@ has_path (pid_t tid, const char *fd)
   return target[0] == '/' && !g_str_has_prefix (target, "/memfd:");
 }
 
+/* With which the descriptor was opened that @fdinfo is of; 0 where that cannot be seen. */
+static int
+flags_of (const char *fdinfo)
+{
+  const char *flags = strstr (fdinfo, "flags:");
+
+  return flags != NULL ? (int)strtol (flags + strlen ("flags:"), NULL, 8) : 0;
+}
+
 static gboolean
-is_file (pid_t tid, const char *fd, dev_t dev, ino_t ino)
+is_file (pid_t tid, const char *fd, dev_t dev, ino_t ino, gboolean with_o_path)
 {
   char path[64], text[1024];
   const char *mnt, *inode;
@@ -129,6 +173,8 @@ is_file (pid_t tid, const char *fd, dev_t dev, ino_t ino)
 
   g_snprintf (path, sizeof path, "fdinfo/%.16s", fd);
   if (read_proc (tid, path, text, sizeof text) <= 0)
+    return FALSE;
+  if (!with_o_path && flags_of (text) & O_PATH)
     return FALSE;
   inode = strstr (text, "\nino:");
   mnt = strstr (text, "\nmnt_id:");
@@ -138,16 +184,28 @@ is_file (pid_t tid, const char *fd, dev_t dev, ino_t ino)
   return its != 0 ? its == dev : has_path (tid, fd);
 }
 
-gboolean
-ttl_caller_has_open (pid_t tid, dev_t dev, ino_t ino)
+static gboolean
+has_file (pid_t tid, dev_t dev, ino_t ino, gboolean with_o_path)
 {
   g_autoptr (DIR) names = open_fdinfo (tid);
   struct dirent *found;
 
   while (names != NULL && (found = readdir (names)) != NULL)
-    if (is_file (tid, found->d_name, dev, ino))
+    if (is_file (tid, found->d_name, dev, ino, with_o_path))
       return TRUE;
   return FALSE;
+}
+
+gboolean
+ttl_caller_has_open (pid_t tid, dev_t dev, ino_t ino)
+{
+  return has_file (tid, dev, ino, TRUE);
+}
+
+gboolean
+ttl_caller_has_opened (pid_t tid, dev_t dev, ino_t ino)
+{
+  return has_file (tid, dev, ino, FALSE);
 }
 
 gboolean
@@ -175,13 +233,10 @@ static gboolean
 is_open_with (pid_t tid, const char *fd, int access)
 {
   char file[64], text[512];
-  const char *flags;
 
   g_snprintf (file, sizeof file, "fdinfo/%s", fd);
-  if (read_proc (tid, file, text, sizeof text) < 0)
-    return FALSE;
-  flags = strstr (text, "flags:");
-  return flags != NULL && ((int)strtol (flags + strlen ("flags:"), NULL, 8) & O_ACCMODE) == access;
+  return read_proc (tid, file, text, sizeof text) > 0 && strstr (text, "flags:") != NULL
+         && (flags_of (text) & O_ACCMODE) == access;
 }
 
 static gboolean

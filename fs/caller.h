@@ -27,10 +27,15 @@ pid_t ttl_caller_parent (pid_t pid);
 
 gboolean ttl_caller_exists (pid_t tid);
 
+/* Whether the thread may do with a file of @uid's what its owner may: CAP_FOWNER, in a user namespace that @uid belongs to. */
+gboolean ttl_caller_is_as_owner (pid_t tid, uid_t uid);
+
 /* Whether the process of thread @tid has a file of file system @dev (0: not known, so of any) open whose inode number is @ino;
  * FALSE where that cannot be seen. Costs some microseconds for each of its descriptors. Inode numbers alone say little: the mount's
  * are those of the backing file system, and a new one begins at 256. */
 gboolean ttl_caller_has_open (pid_t tid, dev_t dev, ino_t ino);
+/* The same without O_PATH, which needs no more than to find it. */
+gboolean ttl_caller_has_opened (pid_t tid, dev_t dev, ino_t ino);
 /* Whether that can be seen of the thread. */
 gboolean ttl_caller_shows_open (pid_t tid);
 /* How many descriptors the process of thread @tid, or all processes that we may look into, have that were opened with @access

@@ -598,7 +598,7 @@ is_writers (TtlFs *self, TtlNode *node, TtlWriter *writer, pid_t tid)
   if (other >= 0)
     return FALSE;
   ttl_node_get_seen (node, &st);
-  return ttl_caller_has_open (tid, self->dev, st.st_ino);
+  return ttl_caller_has_opened (tid, self->dev, st.st_ino);
 }
 
 TtlWriter *

@@ -521,6 +521,19 @@ ttl_node_set_seen (TtlNode *node, const struct stat *st)
   node->seen = *st;
 }
 
+/* Of what is open, or has become a writer's, the kernel may have been told other attributes than those. */
+TtlAccess
+ttl_node_access (TtlNode *node, const TtlOwner *who, guint wanted)
+{
+  TtlAccess access = { .who = *who, .wanted = wanted };
+  TTL_LOCKED (&node->table->lock);
+
+  access.version = node->kind == TTL_NODE_DRAFT && !node->taken_over ? node->seen : node->version;
+  access.told = node->seen;
+  access.is_told = node->fds == NULL && !node->taken_over;
+  return access;
+}
+
 int
 ttl_node_dup_fd (TtlNode *node)
 {

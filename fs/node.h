@@ -27,6 +27,7 @@
  * up more often than it forgot it, or while it is pinned. One mutex (order 2), never held over a system call. */
 #pragma once
 
+#include "access.h"
 #include "promise.h"
 #include "store.h"
 #include "writer.h"
@@ -103,6 +104,8 @@ gboolean ttl_node_is_of (TtlNode *node, const struct stat *st);
 /* What was told of it last. */
 void ttl_node_get_seen (TtlNode *node, struct stat *st_out);
 void ttl_node_set_seen (TtlNode *node, const struct stat *st);
+/* What access @who has, by the kernel's own check of @node, to what may stand in for its version. */
+TtlAccess ttl_node_access (TtlNode *node, const TtlOwner *who, guint wanted);
 /* A duplicate of a descriptor that a reader of the node's version has open, or -1. */
 int ttl_node_dup_fd (TtlNode *node);
 

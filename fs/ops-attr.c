@@ -57,6 +57,19 @@ attrs_of (const struct stat *attr, int to_set, gint64 now_ns)
   return attrs;
 }
 
+/* A time of one's choice, like modes and owners, is for the owner; "now" is for who may write, too. */
+static guint
+access_of (int to_set)
+{
+  const int atime = to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW);
+  const int mtime = to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW);
+
+  if (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
+      || atime == FUSE_SET_ATTR_ATIME || mtime == FUSE_SET_ATTR_MTIME)
+    return TTL_ACCESS_OWN;
+  return TTL_ACCESS_OWN | TTL_ACCESS_WRITE;
+}
+
 static gboolean
 is_anything_set (const TtlAttrs *attrs)
 {
@@ -65,25 +78,30 @@ is_anything_set (const TtlAttrs *attrs)
 }
 
 static int
-set_on_draft (TtlWriter *writer, const TtlAttrs *attrs, gboolean set_size, off_t size,
+set_on_draft (TtlWriter *writer, pid_t tid, const TtlAttrs *attrs, gboolean set_size, off_t size,
               gint64 now_ns)
 {
   TTL_LOCKED (&writer->lock);
   int res = set_size ? ttl_draft_resize (writer->draft, size) : 0;
 
+  if (set_size)
+    ttl_writer_changed (writer, tid);
   return res == 0 && is_anything_set (attrs) ? ttl_draft_set_attrs (writer->draft, attrs, now_ns)
                                              : res;
 }
 
 /* truncate(2): a put of its own. */
 static int
-truncate_key (TtlFs *fs, TtlBucket *bucket, const char *backing, const TtlOwner *owner, off_t size,
-              gint64 now_ns)
+truncate_key (TtlFs *fs, TtlNode *node, TtlBucket *bucket, const char *backing,
+              const TtlOwner *owner, off_t size, gint64 now_ns)
 {
+  const TtlAccess access = ttl_node_access (node, owner, TTL_ACCESS_WRITE);
   g_autoptr (TtlDraft) draft = NULL;
   int res
       = ttl_draft_open (fs->store, bucket, backing, size == 0 ? O_TRUNC : 0, owner, now_ns, &draft);
 
+  if (res == 0)
+    res = ttl_access_check (&access, ttl_draft_version (draft));
   if (res == 0)
     res = ttl_draft_resize (draft, size);
   return res < 0 ? res : ttl_draft_publish (draft, TTL_PUBLISH_LAST);
@@ -95,7 +113,7 @@ truncate_key (TtlFs *fs, TtlBucket *bucket, const char *backing, const TtlOwner 
  * looked up. */
 static int
 set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid, const TtlAttrs *attrs,
-              gboolean set_size, off_t size, gint64 now_ns)
+              guint wanted, gboolean set_size, off_t size, gint64 now_ns)
 {
   TtlName backing;
   g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
@@ -104,7 +122,7 @@ set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid, const 
   int res = ttl_store_stat (fs->store, bucket, backing, now_ns, &entry);
 
   if (set_size)
-    res = truncate_key (fs, bucket, backing, owner, size, now_ns);
+    res = truncate_key (fs, node, bucket, backing, owner, size, now_ns);
   else if (res < 0 || !ttl_node_is_of (node, &entry.st))
     fd = ttl_node_dup_fd (node);
   if (fd >= 0 && ttl_caller_shows_open (tid) && ttl_fs_send_back (fs, node, tid))
@@ -115,8 +133,15 @@ set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid, const 
       ttl_fs_lease_changed (fs, bucket, backing, NULL, now_ns);
       return res;
     }
-  if (res == 0 && is_anything_set (attrs))
-    res = ttl_store_set_attrs (fs->store, bucket, backing, attrs, now_ns);
+  /* What comes with a size is the mode without the bits that others must not keep, and the put has taken those away. */
+  if (res == 0 && is_anything_set (attrs) && (!set_size || owner->uid == 0))
+    {
+      const TtlAccess access = ttl_node_access (node, owner, wanted);
+      TtlAttrs checked = *attrs;
+
+      checked.access = &access;
+      res = ttl_store_set_attrs (fs->store, bucket, backing, &checked, now_ns);
+    }
   ttl_fs_lease_changed (fs, bucket, backing, node, now_ns);
   return res;
 }
@@ -141,14 +166,15 @@ setattr (TtlFs *fs, TtlNode *node, TtlWriter *writer, const TtlOwner *owner, pid
   if (writer != NULL)
     {
       TtlName backing;
-      int res = set_on_draft (writer, &attrs, set_size, attr->st_size, now_ns);
+      int res = set_on_draft (writer, owner->tid, &attrs, set_size, attr->st_size, now_ns);
 
       bucket = ttl_node_dup_place (node, backing);
       ttl_fs_lease_changed (fs, bucket, backing, node,
                             now_ns); /* if there was nothing unpublished */
       return res;
     }
-  return set_on_value (fs, node, owner, tid, &attrs, set_size, attr->st_size, now_ns);
+  return set_on_value (fs, node, owner, tid, &attrs, access_of (to_set), set_size, attr->st_size,
+                       now_ns);
 }
 
 /* It has been done, and must not be done again: where the node is another version's by now, what has the name will do. */
@@ -229,6 +255,7 @@ typedef struct
   TtlBucket *bucket;   /* owns a reference */
   const char *backing; /* NULL for the bucket itself */
   TtlName name;
+  TtlAccess access;
 } Place;
 
 static void
@@ -241,8 +268,9 @@ place_clear (Place *self)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Place, place_clear)
 
 static gboolean
-find_place (fuse_req_t req, fuse_ino_t ino, Place *place)
+find_place (fuse_req_t req, fuse_ino_t ino, TtlAccessWhat wanted, Place *place)
 {
+  const TtlOwner owner = ttl_fs_owner (req, 0);
   g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
 
   if (node == NULL)
@@ -251,6 +279,7 @@ find_place (fuse_req_t req, fuse_ino_t ino, Place *place)
   place->store = ttl_fs_of (req)->store;
   place->bucket = ttl_node_dup_place (node, place->name);
   place->backing = ttl_node_kind (node) == TTL_NODE_BUCKET ? NULL : place->name;
+  place->access = ttl_node_access (node, &owner, wanted);
   return TRUE;
 }
 
@@ -291,7 +320,7 @@ get_xattr (const Place *place, const char *name, void *value, size_t size)
 
   if (place->writer == NULL)
     return ttl_store_get_xattr (place->store, place->bucket, place->backing, name, value, size,
-                                now_ns);
+                                now_ns, &place->access);
 
   TTL_LOCKED (&place->writer->lock);
   return ttl_draft_get_xattr (place->writer->draft, name, value, size, now_ns);
@@ -309,7 +338,7 @@ op_getxattr (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
       ttl_reply (req, g_str_has_prefix (name, "security.") ? -ENODATA : -ENOTSUP);
       return;
     }
-  if (!find_place (req, ino, &place))
+  if (!find_place (req, ino, TTL_ACCESS_READ, &place))
     return;
   find_conditional_writer (req, &place, name);
   value = g_malloc (size);
@@ -333,7 +362,7 @@ op_listxattr (fuse_req_t req, fuse_ino_t ino, size_t size)
   g_auto (Place) place = { 0 };
   g_autofree char *names = g_malloc (size);
 
-  if (find_place (req, ino, &place))
+  if (find_place (req, ino, TTL_ACCESS_READ, &place))
     ttl_reply_xattr (req, list_xattr (&place, names, size), names, size);
 }
 
@@ -357,7 +386,7 @@ set_xattr (const Place *place, const char *name, const char *value, size_t size,
 
   if (place->writer == NULL)
     return ttl_store_set_xattr (place->store, place->bucket, place->backing, name, value, size,
-                                flags, now_ns);
+                                flags, now_ns, &place->access);
 
   TTL_LOCKED (&place->writer->lock);
   return ttl_draft_set_xattr (place->writer->draft, name, value, size, flags, now_ns);
@@ -370,7 +399,7 @@ op_setxattr (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value
   g_auto (Place) place = { 0 };
   int res;
 
-  if (!find_place (req, ino, &place))
+  if (!find_place (req, ino, TTL_ACCESS_WRITE, &place))
     return;
   find_conditional_writer (req, &place, name);
   res = set_xattr (&place, name, value, size, flags);
@@ -384,7 +413,8 @@ remove_xattr (const Place *place, const char *name)
   const gint64 now_ns = ttl_store_now (place->store);
 
   if (place->writer == NULL)
-    return ttl_store_remove_xattr (place->store, place->bucket, place->backing, name, now_ns);
+    return ttl_store_remove_xattr (place->store, place->bucket, place->backing, name, now_ns,
+                                   &place->access);
 
   TTL_LOCKED (&place->writer->lock);
   return ttl_draft_remove_xattr (place->writer->draft, name, now_ns);
@@ -396,7 +426,7 @@ op_removexattr (fuse_req_t req, fuse_ino_t ino, const char *name)
   g_auto (Place) place = { 0 };
   int res;
 
-  if (!find_place (req, ino, &place))
+  if (!find_place (req, ino, TTL_ACCESS_WRITE, &place))
     return;
   find_conditional_writer (req, &place, name);
   res = remove_xattr (&place, name);

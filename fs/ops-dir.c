@@ -2,6 +2,7 @@
 #define G_LOG_DOMAIN "ttlfs"
 #include "fs.h"
 
+#include "caller.h"
 #include "cleanup.h"
 #include "log.h"
 #include "reply.h"
@@ -72,17 +73,36 @@ op_mkdir (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
   ttl_reply_entry (req, res, &entry);
 }
 
+/* The kernel goes by the owner that it remembers, and asks for none before it sends an UNLINK or a RENAME: in a sticky bucket the
+ * one that is there now counts. */
+static int
+check_sticky (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *who)
+{
+  TtlEntry entry;
+  struct stat dir;
+
+  if (who->uid == 0 || ttl_store_stat_bucket (fs->store, bucket, &dir) < 0
+      || !(dir.st_mode & S_ISVTX) || dir.st_uid == who->uid)
+    return 0;
+  if (ttl_store_lookup (fs->store, bucket, name, ttl_store_now (fs->store), &entry) < 0
+      || entry.st.st_uid == who->uid)
+    return 0;
+  return ttl_caller_is_as_owner (who->tid, entry.st.st_uid) ? 0 : -EPERM;
+}
+
 void
 op_rmdir (fuse_req_t req, fuse_ino_t parent, const char *name)
 {
   TtlFs *fs = ttl_fs_of (req);
+  const TtlOwner owner = ttl_fs_owner (req, 0);
   g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
-
   int res;
 
   if (bucket == NULL)
     return;
-  res = ttl_store_rmdir (fs->store, bucket, name, ttl_store_now (fs->store));
+  res = check_sticky (fs, bucket, name, &owner);
+  if (res == 0)
+    res = ttl_store_rmdir (fs->store, bucket, name, ttl_store_now (fs->store));
   ttl_fs_bucket_changed (fs, bucket, FALSE);
   ttl_reply (req, res);
 }
@@ -177,11 +197,8 @@ publish_own_drafts (TtlFs *fs, TtlBucket *bucket, const char *backing, pid_t tid
 }
 
 static void
-move_drafts (TtlFs *fs, TtlBucket *from, const char *from_backing, TtlBucket *to,
-             const char *to_backing)
+move_drafts (const GPtrArray *writers, TtlBucket *to, const char *to_backing)
 {
-  g_autoptr (GPtrArray) writers = ttl_nodes_dup_writers (fs->nodes, from, from_backing);
-
   for (guint i = 0; i < writers->len; i++)
     {
       TtlWriter *writer = g_ptr_array_index (writers, i);
@@ -190,11 +207,25 @@ move_drafts (TtlFs *fs, TtlBucket *from, const char *from_backing, TtlBucket *to
     }
 }
 
+/* With their names; the drafts of what is replaced stay with the name. */
+static void
+move_drafts_of (TtlFs *fs, TtlBucket *from, const char *a, TtlBucket *to, const char *b,
+                gboolean exchange)
+{
+  g_autoptr (GPtrArray) of_a = ttl_nodes_dup_writers (fs->nodes, from, a);
+  g_autoptr (GPtrArray) of_b = exchange ? ttl_nodes_dup_writers (fs->nodes, to, b) : NULL;
+
+  move_drafts (of_a, to, b);
+  if (of_b != NULL)
+    move_drafts (of_b, from, a);
+}
+
 void
 op_unlink (fuse_req_t req, fuse_ino_t parent, const char *name)
 {
   TtlFs *fs = ttl_fs_of (req);
   g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
+  const TtlOwner owner = ttl_fs_owner (req, 0);
   const gint64 now_ns = ttl_store_now (fs->store);
   gboolean had_draft;
   TtlName backing;
@@ -207,6 +238,8 @@ op_unlink (fuse_req_t req, fuse_ino_t parent, const char *name)
   if (res == 0 && ttl_store_lookup (fs->store, bucket, name, now_ns, &entry) == 0
       && entry.kind == TTL_ENTRY_BUCKET)
     res = -EISDIR;
+  if (res == 0)
+    res = check_sticky (fs, bucket, name, &owner);
   if (res == 0)
     {
       had_draft = orphan_own_drafts (fs, bucket, backing, ttl_fs_caller (req));
@@ -233,14 +266,19 @@ tell_moved (TtlFs *fs, TtlBucket *from, const char *name, const char *from_backi
 
 static int
 do_rename (TtlFs *fs, TtlBucket *from, const char *name, TtlBucket *to, const char *newname,
-           unsigned flags, pid_t tid)
+           unsigned flags, const TtlOwner *owner)
 {
+  const pid_t tid = owner->tid;
   const gint64 now_ns = ttl_store_now (fs->store);
   TtlName a, b;
   TtlEntry entry;
   int res = ttl_fs_backing (fs, from, name, a);
   gboolean is_key;
 
+  if (res == 0)
+    res = check_sticky (fs, from, name, owner);
+  if (res == 0)
+    res = check_sticky (fs, to, newname, owner);
   if (res == 0)
     res = publish_own_drafts (fs, from, a, tid, now_ns);
   if (res < 0)
@@ -266,8 +304,7 @@ do_rename (TtlFs *fs, TtlBucket *from, const char *name, TtlBucket *to, const ch
     }
   if (!is_key || (from == to && strcmp (a, b) == 0))
     return 0;
-  if (!(flags & RENAME_EXCHANGE))
-    move_drafts (fs, from, a, to, b);
+  move_drafts_of (fs, from, a, to, b, (flags & RENAME_EXCHANGE) != 0);
   if (!(flags & RENAME_EXCHANGE))
     ttl_fs_key_gone (fs, to, b);
   ttl_nodes_moved (fs->nodes, from, a, to, b, (flags & RENAME_EXCHANGE) != 0);
@@ -279,12 +316,12 @@ void
 op_rename (fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
            const char *newname, unsigned flags)
 {
+  const TtlOwner owner = ttl_fs_owner (req, 0);
   g_autoptr (TtlBucket) from = ttl_fs_get_bucket (req, parent);
   g_autoptr (TtlBucket) to = from != NULL ? ttl_fs_get_bucket (req, newparent) : NULL;
 
   if (from != NULL && to != NULL)
-    ttl_reply (req,
-               do_rename (ttl_fs_of (req), from, name, to, newname, flags, ttl_fs_caller (req)));
+    ttl_reply (req, do_rename (ttl_fs_of (req), from, name, to, newname, flags, &owner));
 }
 
 void
@@ -296,7 +333,9 @@ op_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newna
   g_autoptr (TtlBucket) to = node != NULL ? ttl_fs_get_bucket (req, newparent) : NULL;
   g_autoptr (TtlBucket) from = NULL;
   const gint64 now_ns = ttl_store_now (fs->store);
+  const TtlOwner owner = ttl_fs_owner (req, 0);
   struct fuse_entry_param entry = { 0 };
+  TtlAccess access;
   TtlEntry linked;
   TtlName backing;
   int res;
@@ -308,7 +347,10 @@ op_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newna
             ? -EPERM
             : publish_own_drafts (fs, from, backing, tid, now_ns);
   if (res == 0)
-    res = ttl_store_link (fs->store, from, backing, to, newname, now_ns, &linked);
+    {
+      access = ttl_node_access (node, &owner, TTL_ACCESS_OWN | TTL_ACCESS_READ | TTL_ACCESS_WRITE);
+      res = ttl_store_link (fs->store, from, backing, to, newname, now_ns, &access, &linked);
+    }
   if (res == 0)
     {
       ttl_fs_tell_key (fs, to, linked.backing, &linked.st, tid, &entry);

@@ -53,6 +53,33 @@ open_writer (TtlFs *fs, TtlNode *node, TtlWriter *writer, pid_t tid, struct fuse
   return ttl_handle_new_writer (node, writer, fi->flags, tid, locks_of (fs, node));
 }
 
+static guint
+access_of (int flags)
+{
+  const guint writes = wants_to_write (flags) ? TTL_ACCESS_WRITE : 0;
+
+  return (flags & O_ACCMODE) != O_WRONLY ? writes | TTL_ACCESS_READ : writes;
+}
+
+/* Opens for writing what the name stands for, which need not be what the kernel has checked by way of @node (NULL: nothing, since it
+ * has seen no such key). */
+static int
+open_found (TtlFs *fs, TtlNode *node, TtlBucket *bucket, const char *backing, int flags,
+            const TtlOwner *maker, const TtlOwner *owner, TtlDraft **draft_out)
+{
+  const TtlAccess access = node != NULL ? ttl_node_access (node, owner, access_of (flags))
+                                        : (TtlAccess){ .who = *owner, .wanted = access_of (flags) };
+  g_autoptr (TtlDraft) draft = NULL;
+  int res = ttl_draft_open_found (fs->store, bucket, backing, flags, maker, owner,
+                                  ttl_store_now (fs->store), &draft);
+
+  if (res == 0 && !ttl_draft_is_new (draft))
+    res = ttl_access_check (&access, ttl_draft_version (draft));
+  if (res == 0)
+    *draft_out = g_steal_pointer (&draft);
+  return res;
+}
+
 /* What a draft node on its way to its OPEN starts from: its process's draft, or the published version. The version that the
  * LOOKUP saw may have lost its name since. This open came before that, then: it goes on with what it saw, and whatever it
  * publishes is a put after the removal. */
@@ -71,8 +98,8 @@ open_origin (TtlFs *fs, TtlNode *node, TtlBucket *bucket, const char *backing, i
       TTL_LOCKED (&origin->lock);
       return ttl_draft_open_like (origin->draft, flags, owner, draft_out);
     }
-  res = ttl_draft_open_found (fs->store, bucket, backing, fd < 0 ? flags | O_CREAT : flags, &maker,
-                              owner, ttl_store_now (fs->store), draft_out);
+  res = open_found (fs, node, bucket, backing, fd < 0 ? flags | O_CREAT : flags, &maker, owner,
+                    draft_out);
   if (res == -ENOENT && fd >= 0)
     res = ttl_draft_open_version (fs->store, bucket, backing, ttl_steal_fd (&fd), flags, owner,
                                   draft_out);
@@ -103,8 +130,7 @@ new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t ti
   TtlName backing;
   g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
   TtlDraft *draft;
-  int res = ttl_draft_open (fs->store, bucket, backing, flags, owner, ttl_store_now (fs->store),
-                            &draft);
+  int res = open_found (fs, node, bucket, backing, flags, owner, owner, &draft);
 
   if (res == 0)
     *writer_out = ttl_writer_new (draft, tid);
@@ -141,11 +167,12 @@ join_writer (TtlWriter *writer, int flags)
 }
 
 static int
-open_version (TtlFs *fs, TtlNode *node, pid_t tid, struct fuse_file_info *fi,
+open_version (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid, struct fuse_file_info *fi,
               TtlHandle **handle_out)
 {
   TtlName backing;
   g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
+  const TtlAccess access = ttl_node_access (node, owner, TTL_ACCESS_READ);
   const gint64 now_ns = ttl_store_now (fs->store);
   ttl_autofd fd = -1;
   TtlEntry entry;
@@ -155,6 +182,8 @@ open_version (TtlFs *fs, TtlNode *node, pid_t tid, struct fuse_file_info *fi,
 
   if (res < 0 && res != -ENOENT)
     return res;
+  if (res == 0)
+    res = ttl_access_check (&access, &entry.st);
   if (res == 0 && ttl_node_kind (node) == TTL_NODE_VALUE)
     {
       verdict = ttl_node_open_value (node, &entry.st, fd,
@@ -170,7 +199,10 @@ open_version (TtlFs *fs, TtlNode *node, pid_t tid, struct fuse_file_info *fi,
       if (!is_private && (tid > 0 || res < 0) && ttl_nodes_intend (fs->nodes, node, tid, FALSE))
         return -ESTALE;
       if (res < 0)
-        fd = is_private ? ttl_node_take_origin_fd (node) : ttl_node_dup_fd (node);
+        {
+          ttl_clear_fd (&fd);
+          fd = is_private ? ttl_node_take_origin_fd (node) : ttl_node_dup_fd (node);
+        }
       if (fd < 0)
         return res;
       fi->direct_io = 1;
@@ -204,17 +236,21 @@ open_draft_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
       && ttl_nodes_intend (fs->nodes, node, tid, to_write))
     return -ESTALE; /* it was somebody's, who has closed it: the kernel remembers an old path */
   if (writer == NULL && !to_write)
-    return open_version (fs, node, tid, fi, handle_out);
+    return open_version (fs, node, owner, tid, fi, handle_out);
   if (writer == NULL)
     res = new_writer_of_draft (fs, node, fi->flags, owner, tid, &writer);
   else if ((to_write || !ttl_writer_is_of (writer, tid, &process))
            && ttl_nodes_intend (fs->nodes, node, tid, to_write))
     res = -ESTALE; /* a path leads to a draft of its own, or to the value */
-  else if (!to_write && !is_writers (fs, node, tid))
-    return open_version (fs, node, tid, fi,
-                         handle_out); /* the node was taken over since the LOOKUP */
-  else
+  else if (is_writers (fs, node, tid))
     res = join_writer (writer, fi->flags);
+  else if (!to_write) /* the node was taken over since the LOOKUP */
+    return open_version (fs, node, owner, tid, fi, handle_out);
+  else
+    {
+      g_clear_pointer (&writer, ttl_writer_unref);
+      res = new_writer (fs, node, fi->flags, owner, tid, &writer);
+    }
   if (res == 0)
     *handle_out = open_writer (fs, node, writer, tid, fi);
   return res;
@@ -250,7 +286,7 @@ open_value_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
   int res;
 
   if (!wants_to_write (fi->flags))
-    return open_version (fs, node, tid, fi, handle_out);
+    return open_version (fs, node, owner, tid, fi, handle_out);
   if (tid > 0 && (fi->flags & O_ACCMODE) == O_WRONLY
       && ttl_node_may_be_taken_over (node, tid, (fi->flags & O_TRUNC) != 0))
     {
@@ -319,7 +355,7 @@ create (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, p
   if (res == 0 && ttl_store_lookup (fs->store, bucket, name, now_ns, &there) == 0)
     res = fi->flags & O_EXCL ? -EEXIST : there.kind == TTL_ENTRY_BUCKET ? -EISDIR : 0;
   if (res == 0)
-    res = ttl_draft_open (fs->store, bucket, backing, fi->flags | O_CREAT, owner, now_ns, &draft);
+    res = open_found (fs, NULL, bucket, backing, fi->flags | O_CREAT, owner, owner, &draft);
   if (res < 0)
     return res;
   writer = ttl_writer_new (draft, tid);
@@ -429,6 +465,13 @@ op_read (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, size_t size, off_t off,
   ttl_reply_data (req, len, buffer);
 }
 
+static void
+note_change (TtlHandle *handle, pid_t tid)
+{
+  ttl_writer_changed (handle->writer, tid);
+  g_atomic_int_set (&handle->closed, FALSE);
+}
+
 void
 op_write (fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
           struct fuse_file_info *fi)
@@ -443,8 +486,7 @@ op_write (fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t of
        * without flags; fcntl (F_SETFL) may have taken the flag away. */
       count = ttl_draft_write (handle->writer->draft, buf, size,
                                handle->append && fi->flags & O_APPEND ? TTL_WRITE_AT_END : off);
-      handle->writer->last = ttl_fs_caller (req);
-      g_atomic_int_set (&handle->closed, FALSE);
+      note_change (handle, ttl_fs_caller (req));
     }
   ttl_debug ("WRITE %lu %zu bytes at %ld -> %zd", ino, size, (long)off, count);
   ttl_reply_count (req, count);
@@ -463,6 +505,7 @@ op_fallocate (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, int mode, off_t offs
       res = ttl_draft_change (handle->writer->draft, TRUE, &fd);
       if (res == 0 && fallocate (fd, mode, offset, length) < 0)
         res = -errno;
+      note_change (handle, ttl_fs_caller (req));
     }
   ttl_reply (req, res);
 }
@@ -503,6 +546,7 @@ op_copy_file_range (fuse_req_t req, fuse_ino_t ino_in G_GNUC_UNUSED, off_t off_i
     }
   {
     TTL_LOCKED (&out->writer->lock);
+    note_change (out, ttl_fs_caller (req));
     res = ttl_draft_change (out->writer->draft, TRUE, &fd);
     count = res < 0 ? res : copy_file_range (from, &off_in, fd, &off_out, len, 0);
     if (res == 0 && count < 0)

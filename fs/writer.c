@@ -50,3 +50,10 @@ ttl_writer_is_of (TtlWriter *self, pid_t tid, pid_t *process_inout)
     *process_inout = ttl_caller_process (tid);
   return mine != 0 && mine == *process_inout;
 }
+
+void
+ttl_writer_changed (TtlWriter *self, pid_t tid)
+{
+  if (tid > 0)
+    self->last = tid;
+}

@@ -15,7 +15,7 @@ typedef struct
   pthread_mutex_t lock; /* order 3; guards the draft and what follows */
   TtlDraft *draft;
   guint descriptions;  /* open file descriptions: the last one to go publishes */
-  pid_t last;          /* the thread that wrote last; 0: none, or unknown */
+  pid_t last;          /* the thread that changed its content last; 0: none, or unknown */
   pid_t opener;        /* the thread that opened it first; constant */
   gint opener_process; /* atomic; its process once it was asked for, 0 before */
 } TtlWriter;
@@ -29,3 +29,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TtlWriter, ttl_writer_unref)
 /* Whether thread @tid, of process *@process_inout (0: not yet asked for; filled when it had to be), is of the
  * process that opened the writer. */
 gboolean ttl_writer_is_of (TtlWriter *self, pid_t tid, pid_t *process_inout);
+
+/* Its content was changed by thread @tid; 0, of what the kernel writes back from a mapping, is nobody. With its lock held. */
+void ttl_writer_changed (TtlWriter *self, pid_t tid);

@@ -29,9 +29,9 @@ get (const Subject *of, const char *name, void *value_out, gsize size)
   TtlStore *store = of->root->store;
   const gint64 now_ns = ttl_store_now (store);
 
-  return of->draft != NULL
-             ? ttl_draft_get_xattr (of->draft, name, value_out, size, now_ns)
-             : ttl_store_get_xattr (store, of->bucket, of->backing, name, value_out, size, now_ns);
+  return of->draft != NULL ? ttl_draft_get_xattr (of->draft, name, value_out, size, now_ns)
+                           : ttl_store_get_xattr (store, of->bucket, of->backing, name, value_out,
+                                                  size, now_ns, NULL);
 }
 
 static int
@@ -42,7 +42,7 @@ set (const Subject *of, const char *name, const void *value, gsize len, int flag
 
   return of->draft != NULL ? ttl_draft_set_xattr (of->draft, name, value, len, flags, now_ns)
                            : ttl_store_set_xattr (store, of->bucket, of->backing, name, value, len,
-                                                  flags, now_ns);
+                                                  flags, now_ns, NULL);
 }
 
 static int
@@ -51,8 +51,9 @@ take_away (const Subject *of, const char *name)
   TtlStore *store = of->root->store;
   const gint64 now_ns = ttl_store_now (store);
 
-  return of->draft != NULL ? ttl_draft_remove_xattr (of->draft, name, now_ns)
-                           : ttl_store_remove_xattr (store, of->bucket, of->backing, name, now_ns);
+  return of->draft != NULL
+             ? ttl_draft_remove_xattr (of->draft, name, now_ns)
+             : ttl_store_remove_xattr (store, of->bucket, of->backing, name, now_ns, NULL);
 }
 
 static ssize_t

@@ -16,6 +16,19 @@ Test (a_killed, command_of_a_group_leaves_the_old_value)
                  "test \"$(cat k)\" = old");
 }
 
+/* What it has put there without write(2) counts as well. */
+Test (a_killed, command_that_copies_leaves_the_old_value)
+{
+  need ("python3");
+  assert_bash (
+      "head -c 100000 /dev/zero > source\n"
+      "die () { /usr/bin/python3 -c \"import os, signal; s = os.open('source', 0); $1; "
+      "os.kill(os.getpid(), signal.SIGKILL)\"; }\n"
+      "for how in 'os.copy_file_range(s, 1, 1000)' 'os.ftruncate(1, 5)' "
+      "'os.posix_fallocate(1, 0, 5)'; do\n"
+      "  echo old > k; { die \"$how\"; true; } > k; test \"$(cat k)\" = old || exit; done");
+}
+
 static int
 write_half_and_die (const void *data)
 {

@@ -155,3 +155,96 @@ Test (another_user, puts_over_what_it_may_write)
       "member 'exec 9<>z; sleep 0.5; echo again >&9' & sleep 0.2; rm z; wait\n"
       "test \"$(cat z)\" = again && test \"$(stat -c %u z)\" = 65534");
 }
+
+/* An O_PATH descriptor leads to what it was opened on, which gives its owner no rights to what has the name by now. */
+static const char stand_in[]
+    = "import os, subprocess, sys, time\n"
+      "os.setresgid(1002, 1002, 1002); os.setgroups([]); os.setresuid(1002, 1002, 1002)\n"
+      "how = sys.argv[1]\n"
+      "os.chdir('sticky')\n"
+      "open('z', 'w').write('mine\\n')\n"
+      "path = os.open('z', os.O_PATH)\n"
+      "reader = os.open('z', os.O_RDONLY) if how == 'setxattr' else -1\n"
+      "os.unlink('z') if how != 'link' else None\n"
+      "print(flush=True); sys.stdin.readline()\n"
+      "z = f'/proc/self/fd/{path}'\n"
+      "def read(): print(open(z).read())\n"
+      "def write(): open(z, 'r+').write('evil\\n')\n"
+      "def append(): open(z, 'a').write('evil\\n')\n"
+      "def replace(): open(z, 'w').write('evil\\n')\n"
+      "def truncate(): os.truncate(z, 0)\n"
+      "def chmod(): os.chmod(z, 0o666)\n"
+      "def touch(): os.utime(z)\n"
+      "def setxattr(): os.setxattr(reader, 'user.ttlfs.ttl', b'50ms')\n"
+      "def setxattr_by_path(): os.setxattr(z, 'user.a', b'evil')\n"
+      "def getxattr(): print(os.getxattr(z, 'user.secret'))\n"
+      "def removexattr(): os.removexattr(z, 'user.secret')\n"
+      "def link():\n"
+      "  ln = subprocess.run(['ln', '-L', z, 'stolen'], pass_fds=[path], capture_output=True, "
+      "text=True)\n"
+      "  if ln.returncode: raise OSError(ln.stderr)\n"
+      "try: globals()[how]()\n"
+      "except OSError as e: print(e, file=sys.stderr)\n"
+      "else: print('it could', how, file=sys.stderr) if how not in ('setxattr') else 0\n";
+
+Test (another_user, has_no_rights_to_what_stands_in_for_its_own)
+{
+  need_root ();
+  need ("python3");
+  assert_ok (setenv ("STAND_IN", stand_in, 1));
+  assert_bash ("cd $MNT; status=0\n"
+               "for how in read write append replace truncate chmod touch setxattr "
+               "setxattr_by_path getxattr "
+               "removexattr link; do\n"
+               "  coproc /usr/bin/python3 -c \"$STAND_IN\" $how 2>&1\n"
+               "  read <&${COPROC[0]}; rm -f $BACKING/sticky/z\n"
+               "  (umask 077; echo secret > n; setfattr -n user.secret -v s n; mv n sticky/z)\n"
+               "  sleep 0.1; echo >&${COPROC[1]}; told=$(cat <&${COPROC[0]}); wait $COPROC_PID\n"
+               "  case $told in *denied* | *permitted* | *'No such'*) ;; *) echo \"$how: $told\"; "
+               "status=1 ;; "
+               "esac\n"
+               "  test \"$(cat sticky/z)\" = secret || { echo $how: changed; status=1; }\n"
+               "  test $(stat -c %a%u%h sticky/z) = 60001 || { echo $how: mode; status=1; }\n"
+               "  test $(getfattr --only-values -n user.ttlfs.ttl sticky/z) = 1h || { echo $how: "
+               "ttl; status=1; "
+               "}\n"
+               "  rm sticky/z; done; exit $status");
+}
+
+/* ... nor to what somebody else is just writing. */
+Test (another_user, meets_no_draft_by_an_o_path_descriptor)
+{
+  need_root ();
+  need ("python3");
+  assert_bash (
+      "cd $MNT; echo whole > k; sleep 1\n"
+      "nobody () { setpriv --reuid 1002 --regid 1002 --clear-groups /usr/bin/python3 -c \"$1\"; }\n"
+      "chmod 666 k; exec 8< <(nobody 'import os, time\n"
+      "path = os.open(\"k\", os.O_PATH)\n"
+      "print(flush=True); time.sleep(1)\n"
+      "print(open(f\"/proc/self/fd/{path}\").read(), end=\"\", flush=True); time.sleep(1)\n"
+      "f = os.open(f\"/proc/self/fd/{path}\", os.O_RDWR)\n"
+      "print(os.read(f, 100).decode(), end=\"\", flush=True)')\n"
+      "read <&8; exec 9>> k; /bin/echo half >&9; read seen <&8; test \"$seen\" = whole || exit 1\n"
+      "test \"$(cat <&8)\" = whole || exit 2\n"
+      "test \"$(cd $BACKING && cat k)\" = whole || exit 3\n"
+      "exec 9>&-; test \"$(tail -n 1 k)\" = half");
+}
+
+/* The kernel goes by the owner that it was told of up to ten seconds ago. */
+Test (another_user, deletes_nothing_that_was_its_own_until_just_now)
+{
+  need_root ();
+  need ("python3");
+  assert_bash (
+      "as () { setpriv --reuid $1 --regid $1 --clear-groups /usr/bin/python3 -c \"$2\"; }\n"
+      "cd $MNT/sticky; for how in 'os.unlink(\"z\")' 'os.rename(\"z\", \"y\")' 'os.rename(\"n\", "
+      "\"z\")'; do\n"
+      "  exec 8< <(as 1002 \"import os, time; open('z', 'w').close(); open('n', 'w').close(); "
+      "time.sleep(0.1)\n"
+      "os.stat('z'); os.stat('n'); print(flush=True); time.sleep(0.5)\n"
+      "try: $how\n"
+      "except PermissionError: print('denied')\")\n"
+      "  read <&8; chown 1001 $BACKING/sticky/z; read told <&8; test \"$told\" = denied || exit 1\n"
+      "  as 1001 \"import os; os.unlink('z')\" && rm n || exit 2; done");
+}

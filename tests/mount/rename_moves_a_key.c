@@ -110,6 +110,28 @@ Test (rename_, exchange_swaps_two_keys)
   assert_witnessed (at ("a"), "b, which is longer");
 }
 
+/* As a file that is renamed takes its descriptors along. */
+Test (rename_, exchange_takes_the_writers_along)
+{
+  int a, b;
+
+  assert_ok (put (at ("a"), "a"));
+  assert_ok (put (at ("b"), "b"));
+  a = open (at ("a"), O_WRONLY | O_APPEND);
+  b = open (at ("b"), O_WRONLY | O_APPEND);
+  assert_ok (a);
+  assert_ok (b);
+  assert_ok (write_all (a, "+"));
+  assert_ok (fsync (a));
+  assert_ok (rename_with (RENAME_EXCHANGE, "a", "b"));
+  assert_ok (write_all (a, "+"));
+  assert_ok (write_all (b, "-"));
+  assert_ok (close (a));
+  assert_ok (close (b));
+  assert_witnessed (at ("a"), "b-");
+  assert_witnessed (at ("b"), "a++");
+}
+
 Test (rename_, refuses_flags_that_it_does_not_know)
 {
   assert_ok (put (at ("a"), "a"));

@@ -106,3 +106,15 @@ Test (scratch, works_from_the_shell)
                  ".tmp_$$; ln .tmp_$$ l; "
                  "rm .tmp_$$; test \"$(cat l)\" = w");
 }
+
+/* Its lease begins when it is there, not when somebody asked for it: the lock that it waits for was held for longer than that. */
+Test (scratch, that_had_to_wait_has_its_whole_lease)
+{
+  need ("flock");
+  assert_bash ("mkdir b; setfattr -n user.ttlfs.ttl -v 500ms b; cd b\n"
+               "for how in 'mv .tmp_x k' 'ln .tmp_x k' 'mv -n .tmp_x k'; do\n"
+               "  echo v > .tmp_x; setfattr -n user.ttlfs.ttl -v 1h .tmp_x\n"
+               "  flock -x $BACKING/b sleep 1 & sleep 0.2\n"
+               "  $how; setfattr -x user.ttlfs.ttl k; test \"$(cat k)\" = v || exit 1\n"
+               "  rm -f k .tmp_x; wait; done");
+}

@@ -263,6 +263,15 @@ Test (draft, copies_a_value_with_holes)
   cr_assert_eq (pread (ttl_draft_fd (draft), &(char[1]){ 0 }, 1, 32 * 1024 * 1024), 1);
 }
 
+Test (draft, creates_nothing_twice_that_is_empty)
+{
+  g_autoptr (TtlDraft) a = open_draft (root, "k", O_CREAT);
+  g_autoptr (TtlDraft) b = open_draft (root, "k", O_CREAT);
+
+  assert_is (ttl_draft_publish (a, TTL_PUBLISH_CREATE), 0);
+  assert_is (ttl_draft_publish (b, TTL_PUBLISH_CREATE), -EEXIST);
+}
+
 Test (draft, creates_only_where_nothing_live_stands_when_told_so)
 {
   g_autoptr (TtlDraft) a = open_draft (root, "k", O_CREAT);
@@ -314,7 +323,7 @@ Test (draft, has_one_winner_with_o_excl)
 
   assert_is (open_result ("k", O_CREAT | O_EXCL), -EEXIST);
   assert_is (put_key (root, "a", "v"), 0);
-  assert_is (ttl_store_link (store, root, "a", root, "k", now (), NULL), -EEXIST);
+  assert_is (ttl_store_link (store, root, "a", root, "k", now (), NULL, NULL), -EEXIST);
   assert_is (ttl_store_rename (store, root, "a", root, "k", RENAME_NOREPLACE, now ()), -EEXIST);
   assert_errno (link (raw ("a"), raw ("k")), EEXIST);
   assert_errno (open (raw ("k"), O_CREAT | O_EXCL | O_WRONLY, 0644), EEXIST);
@@ -596,7 +605,8 @@ static const char *
 user_attr (const char *shown, const char *name)
 {
   char value[64];
-  ssize_t len = ttl_store_get_xattr (store, root, key (shown), name, value, sizeof value, now ());
+  ssize_t len
+      = ttl_store_get_xattr (store, root, key (shown), name, value, sizeof value, now (), NULL);
 
   return len < 0 ? NULL : text ("%.*s", (int)len, value);
 }
@@ -604,7 +614,8 @@ user_attr (const char *shown, const char *name)
 static int
 set_user_attr (const char *shown, const char *name, const char *value)
 {
-  return ttl_store_set_xattr (store, root, key (shown), name, value, strlen (value), 0, now ());
+  return ttl_store_set_xattr (store, root, key (shown), name, value, strlen (value), 0, now (),
+                              NULL);
 }
 
 static void
@@ -740,6 +751,21 @@ Test (draft, does_not_bring_an_expired_version_back_by_its_attributes)
   attrs.mtime_ns = now ();
   assert_is (ttl_draft_set_attrs (draft, &attrs, now ()), 0);
   assert_no_key (root, "k");
+}
+
+/* Nor while a reaper has taken it off its name, and would bring back what is renewed. */
+Test (draft, does_not_renew_what_a_reaper_has_taken)
+{
+  g_autoptr (TtlDraft) draft = NULL;
+  TtlAttrs attrs = { .set_mtime = TRUE };
+
+  assert_is (put_key (root, "k", "v"), 0);
+  draft = open_draft (root, "k", 0);
+  advance (TTL);
+  assert_ok (rename (raw ("k"), raw (".tmp_reap0")));
+  attrs.mtime_ns = now ();
+  assert_is (ttl_draft_set_attrs (draft, &attrs, now ()), -ENOENT);
+  cr_assert_lt (mtime_ns (raw (".tmp_reap0")), now () - TTL + 1);
 }
 
 Test (draft, does_not_set_the_ttl_of_the_version_that_replaced_its_own)

@@ -326,7 +326,7 @@ ttl_of (TtlBucket *in, const char *shown)
 {
   char value[64];
   ssize_t len
-      = ttl_store_get_xattr (store, in, key (shown), TTL_XATTR, value, sizeof value, now ());
+      = ttl_store_get_xattr (store, in, key (shown), TTL_XATTR, value, sizeof value, now (), NULL);
 
   return len < 0 ? NULL : text ("%.*s", (int)len, value);
 }

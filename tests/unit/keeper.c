@@ -187,7 +187,7 @@ Test (keeper, keeps_up_with_a_shorter_ttl_of_the_key)
   g_autoptr (TtlDraft) draft = hold_key (root, "k");
 
   (void)run_keeper ();
-  assert_is (ttl_store_set_xattr (store, root, "k", TTL_XATTR, "50ms", 4, 0, now ()), 0);
+  assert_is (ttl_store_set_xattr (store, root, "k", TTL_XATTR, "50ms", 4, 0, now (), NULL), 0);
   live_through (SECOND);
   assert_key (root, "k", "v");
 }
@@ -325,7 +325,7 @@ Test (owned, is_what_was_renamed_or_linked_from_scratch)
   assert_is (put_key (root, ".tmp_a", "v"), 0);
   assert_is (put_key (root, ".tmp_b", "v"), 0);
   assert_is (ttl_store_rename (store, root, ".tmp_a", root, "a", 0, now ()), 0);
-  assert_is (ttl_store_link (store, root, ".tmp_b", root, "b", now (), NULL), 0);
+  assert_is (ttl_store_link (store, root, ".tmp_b", root, "b", now (), NULL, NULL), 0);
   assert_is (ttl_store_delete (store, root, ".tmp_b", now ()), 0);
   live_through (3 * TTL);
   cr_assert_str_eq (names_in (root), "a b ");

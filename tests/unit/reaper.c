@@ -37,7 +37,7 @@ Test (reaper, knows_every_key_that_was_put_renamed_linked_or_touched)
 
   assert_is (put_key (root, "a", "v"), 0);
   assert_is (ttl_store_rename (store, root, "a", bucket ("b"), "c", 0, now ()), 0);
-  assert_is (ttl_store_link (store, bucket ("b"), "c", root, "d", now (), NULL), 0);
+  assert_is (ttl_store_link (store, bucket ("b"), "c", root, "d", now (), NULL, NULL), 0);
   cr_assert_eq (ttl_reaper_known (store->reaper), 2);
   assert_is (ttl_store_set_attrs (store, root, "d", &touch, now ()), 0);
   advance (TTL + SECOND);

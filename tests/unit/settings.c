@@ -184,6 +184,42 @@ Test (settings, go_with_a_bucket)
   cr_assert_not (exists (raw (".ttlfs/settings/b")));
 }
 
+/* A peer that may write in the root can make anything of their directory: nothing is read, written or removed through it. */
+Test (settings, lead_nowhere_else_by_symlinks)
+{
+  g_autofree char *outside = g_strdup_printf ("%s-outside", root_dir ());
+  g_autofree char *file = g_build_filename (outside, "k", NULL);
+  g_autofree char *ttl = g_build_filename (outside, "%ttl", NULL);
+
+  assert_ok (mkdir (outside, 0755));
+  assert_ok (put (file, "1m 1000\n"));
+  assert_ok (put (ttl, "1m"));
+  bucket ("b");
+  bucket ("c");
+  assert_is (set_bucket (bucket ("b"), "1m"), 0);
+  assert_ok (symlink (outside, raw (".ttlfs/settings/b/%keys")));
+  assert_ok (symlink (outside, raw (".ttlfs/settings/c")));
+  cr_expect_str_eq (of_key (bucket ("b"), "k", A), "ENODATA");
+  cr_expect_str_eq (of_bucket (bucket ("c")), "ENODATA");
+  cr_expect_lt (set_key (bucket ("b"), "k", A, "2m"), 0);
+  cr_expect_lt (set_bucket (bucket ("c"), "2m"), 0);
+  ttl_settings_drop_bucket (beside, "b");
+  ttl_settings_drop_bucket (beside, "c");
+  cr_expect_str_eq (get (file), "1m 1000\n");
+  cr_expect_str_eq (get (ttl), "1m");
+  assert_ok (unlink (file));
+  assert_ok (unlink (ttl));
+  assert_ok (rmdir (outside));
+}
+
+Test (settings, wait_for_nobody_who_opens_a_fifo)
+{
+  assert_is (set_bucket (bucket ("b"), "1m"), 0);
+  assert_ok (unlink (raw (".ttlfs/settings/b/%ttl")));
+  assert_ok (mkfifo (raw (".ttlfs/settings/b/%ttl"), 0644));
+  cr_assert_str_eq (of_bucket (bucket ("b")), "ENODATA");
+}
+
 Test (settings, that_do_not_parse_are_none)
 {
   assert_is (set_bucket (root, "1m"), 0);
@@ -214,7 +250,8 @@ Test (settings, in_xattrs_stand_on_the_file_and_the_directory)
   if (!ttl_store_caps (store)->xattrs)
     return; /* there are no such settings */
   set_ttl (bucket ("b"), "60s");
-  assert_is (ttl_store_set_xattr (store, bucket ("b"), "k", TTL_XATTR, "1m", 2, 0, now ()), 0);
+  assert_is (ttl_store_set_xattr (store, bucket ("b"), "k", TTL_XATTR, "1m", 2, 0, now (), NULL),
+             0);
   cr_assert_str_eq (xattr (raw ("b"), TTL_XATTR), "60s");
   cr_assert_str_eq (xattr (raw ("b/k"), TTL_XATTR), "1m");
   cr_assert_not (exists (raw (".ttlfs")));
@@ -232,7 +269,7 @@ Test (settings, that_cannot_be_read_end_nothing)
   become_user ();
   assert_is (put_key (root, "k", "v"), 0);
   assert_is (put_key (root, "l", "v"), 0);
-  assert_is (ttl_store_set_xattr (store, root, "k", TTL_XATTR, "1h", 2, 0, now ()), 0);
+  assert_is (ttl_store_set_xattr (store, root, "k", TTL_XATTR, "1h", 2, 0, now (), NULL), 0);
   assert_ok (chmod (raw ("k"), 0));
   assert_ok (chmod (raw ("l"), 0));
   assert_is (ttl_bucket_open (root, &dir), 0);

@@ -4,6 +4,7 @@
 #include "cleanup.h"
 
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 TestSuite (store, .init = store_setup, .fini = store_teardown, .timeout = 60);
@@ -137,7 +138,7 @@ Test (store, reserves_a_name_at_the_root_alone)
   assert_is (lookup (root, ".ttlfs", &entry), -ENOENT);
   assert_is (ttl_store_mkdir (store, root, ".ttlfs", owner (), now (), &made), -EPERM);
   assert_is (rename_to (root, "k", root, ".ttlfs", 0), -EPERM);
-  assert_is (ttl_store_link (store, root, "k", root, ".ttlfs", now (), NULL), -EPERM);
+  assert_is (ttl_store_link (store, root, "k", root, ".ttlfs", now (), NULL, NULL), -EPERM);
   assert_is (rename_to (root, "k", in, ".ttlfs", 0), 0);
   assert_key (in, ".ttlfs", "v");
 }
@@ -189,13 +190,13 @@ Test (store, has_no_key_for_any_verb_from_its_deadline_on)
   assert_is (ttl_store_open_value (store, root, "k", now (), &fd, &entry), -ENOENT);
   cr_assert_str_eq (names_in (root), "");
   assert_is (rename_to (root, "k", root, "l", 0), -ENOENT);
-  assert_is (ttl_store_link (store, root, "k", root, "l", now (), NULL), -ENOENT);
+  assert_is (ttl_store_link (store, root, "k", root, "l", now (), NULL, NULL), -ENOENT);
   assert_is (ttl_store_set_attrs (store, root, "k", &touch, now ()), -ENOENT);
-  assert_is (ttl_store_get_xattr (store, root, "k", TTL_XATTR, value, sizeof value, now ()),
+  assert_is (ttl_store_get_xattr (store, root, "k", TTL_XATTR, value, sizeof value, now (), NULL),
              -ENOENT);
   assert_is (ttl_store_list_xattr (store, root, "k", value, sizeof value, now ()), -ENOENT);
-  assert_is (ttl_store_set_xattr (store, root, "k", TTL_XATTR, "1h", 2, 0, now ()), -ENOENT);
-  assert_is (ttl_store_remove_xattr (store, root, "k", TTL_XATTR, now ()), -ENOENT);
+  assert_is (ttl_store_set_xattr (store, root, "k", TTL_XATTR, "1h", 2, 0, now (), NULL), -ENOENT);
+  assert_is (ttl_store_remove_xattr (store, root, "k", TTL_XATTR, now (), NULL), -ENOENT);
   assert_is (ttl_draft_open (store, root, "k", 0, owner (), now (), &draft), -ENOENT);
   assert_is (ttl_store_delete (store, root, "k", now ()), -ENOENT);
   cr_assert (exists (raw ("k")), "no verb that failed has removed the file");
@@ -229,9 +230,9 @@ Test (store, takes_the_ttl_of_the_key_then_of_the_nearest_bucket_then_its_own)
   cr_assert_str_eq (ttl_of (inner, "k"), "2h");
   set_ttl (inner, "5m");
   cr_assert_str_eq (ttl_of (inner, "k"), "5m");
-  assert_is (ttl_store_set_xattr (store, inner, "k", TTL_XATTR, "500ms", 5, 0, now ()), 0);
+  assert_is (ttl_store_set_xattr (store, inner, "k", TTL_XATTR, "500ms", 5, 0, now (), NULL), 0);
   cr_assert_str_eq (ttl_of (inner, "k"), "500ms");
-  assert_is (ttl_store_remove_xattr (store, inner, "k", TTL_XATTR, now ()), 0);
+  assert_is (ttl_store_remove_xattr (store, inner, "k", TTL_XATTR, now (), NULL), 0);
   set_ttl (inner, NULL);
   cr_assert_str_eq (ttl_of (inner, "k"), "2h");
 }
@@ -283,6 +284,96 @@ Test (store, renews_a_key_by_its_mtime)
   advance (TTL - 1);
   assert_key (root, "k", "v");
   advance (1);
+  assert_no_key (root, "k");
+}
+
+/* What happens right after the store's next call of these. */
+static void (*after_fstat) (void);
+static void (*after_utimensat) (void);
+
+static void
+call_once (void (**hook) (void))
+{
+  void (*what) (void) = *hook;
+
+  *hook = NULL;
+  if (what != NULL)
+    what ();
+}
+
+int
+fstat (int fd, struct stat *st_out)
+{
+  int res = fstatat (fd, "", st_out, AT_EMPTY_PATH);
+
+  call_once (&after_fstat);
+  return res;
+}
+
+int
+utimensat (int fd, const char *path, const struct timespec times[2], int flags)
+{
+  int res = (int)syscall (SYS_utimensat, fd, path, times, flags);
+
+  call_once (&after_utimensat);
+  return res;
+}
+
+static void
+renew_as_a_peer (void)
+{
+  assert_ok (set_mtime_ns (raw ("k"), now ()));
+}
+
+static void
+let_it_end (void)
+{
+  advance (2);
+}
+
+static void
+let_it_end_and_renew_as_a_peer (void)
+{
+  let_it_end ();
+  renew_as_a_peer ();
+}
+
+/* A peer, who takes no lock, renews it just before the store does: it is that lease which counts, ... */
+Test (store, renews_what_a_peer_has_just_renewed)
+{
+  TtlAttrs touch = { .set_mtime = TRUE };
+
+  assert_is (put_key (root, "k", "v"), 0);
+  advance (TTL - 1);
+  touch.mtime_ns = now ();
+  after_fstat = renew_as_a_peer;
+  after_utimensat = let_it_end;
+  assert_is (ttl_store_set_attrs (store, root, "k", &touch, now ()), 0);
+  assert_key (root, "k", "v");
+}
+
+/* ... or just after it, in time, while the store was too late and takes back what it did. */
+Test (store, takes_back_no_renewal_of_a_peer)
+{
+  TtlAttrs touch = { .set_mtime = TRUE };
+
+  assert_is (put_key (root, "k", "v"), 0);
+  advance (TTL - 1);
+  touch.mtime_ns = now ();
+  after_utimensat = let_it_end_and_renew_as_a_peer;
+  assert_is (ttl_store_set_attrs (store, root, "k", &touch, now ()), -ENOENT);
+  assert_key (root, "k", "v");
+}
+
+Test (store, takes_a_renewal_back_that_came_too_late)
+{
+  TtlAttrs touch = { .set_mtime = TRUE };
+
+  assert_is (put_key (root, "k", "v"), 0);
+  advance (TTL - 1);
+  touch.mtime_ns = now ();
+  after_utimensat = let_it_end;
+  assert_is (ttl_store_set_attrs (store, root, "k", &touch, now ()), -ENOENT);
   assert_no_key (root, "k");
 }
 
@@ -364,7 +455,7 @@ static const char *
 get_attr (const char *backing, const char *name)
 {
   char value[256];
-  ssize_t len = ttl_store_get_xattr (store, root, backing, name, value, sizeof value, now ());
+  ssize_t len = ttl_store_get_xattr (store, root, backing, name, value, sizeof value, now (), NULL);
 
   return len < 0 ? outcome (len) : text ("%.*s", (int)len, value);
 }
@@ -372,7 +463,8 @@ get_attr (const char *backing, const char *name)
 static int
 set_attr (const char *backing, const char *name, const char *value, int flags)
 {
-  return ttl_store_set_xattr (store, root, backing, name, value, strlen (value), flags, now ());
+  return ttl_store_set_xattr (store, root, backing, name, value, strlen (value), flags, now (),
+                              NULL);
 }
 
 Test (store, tells_ttl_remaining_and_expires)
@@ -424,8 +516,8 @@ Test (store, knows_setxattr_flags_for_its_ttl)
   assert_is (set_attr ("k", TTL_XATTR, "2m", XATTR_CREATE), -EEXIST);
   assert_is (set_attr ("k", TTL_XATTR, "2m", XATTR_REPLACE), 0);
   cr_assert_str_eq (get_attr ("k", TTL_XATTR), "2m");
-  assert_is (ttl_store_remove_xattr (store, root, "k", TTL_XATTR, now ()), 0);
-  assert_is (ttl_store_remove_xattr (store, root, "k", TTL_XATTR, now ()), -ENODATA);
+  assert_is (ttl_store_remove_xattr (store, root, "k", TTL_XATTR, now (), NULL), 0);
+  assert_is (ttl_store_remove_xattr (store, root, "k", TTL_XATTR, now (), NULL), -ENODATA);
 }
 
 Test (store, keeps_what_is_read_only_or_reserved)
@@ -434,7 +526,8 @@ Test (store, keeps_what_is_read_only_or_reserved)
   assert_is (set_attr ("k", "user.ttlfs.remaining", "1s", 0), -EPERM);
   assert_is (set_attr ("k", "user.ttlfs.expires", "1s", 0), -EPERM);
   assert_is (set_attr ("k", "user.ttlfs.version", "1", 0), -EPERM);
-  assert_is (ttl_store_remove_xattr (store, root, NULL, "user.ttlfs.version", now ()), -EPERM);
+  assert_is (ttl_store_remove_xattr (store, root, NULL, "user.ttlfs.version", now (), NULL),
+             -EPERM);
   assert_is (set_attr ("k", "security.capability", "x", 0), -ENOTSUP);
   cr_assert_str_eq (get_attr ("k", "security.capability"), outcome (-ENOTSUP));
   cr_assert_str_eq (get_attr (NULL, "user.ttlfs.version"), "ENODATA");
@@ -448,14 +541,14 @@ Test (store, stores_user_attributes)
   if (set_attr ("k", "user.a", "abc", 0) == -ENOTSUP)
     cr_skip ("no user xattrs here");
   cr_assert_str_eq (get_attr ("k", "user.a"), "abc");
-  assert_is (ttl_store_get_xattr (store, root, "k", "user.a", NULL, 0, now ()), 3);
-  assert_is (ttl_store_get_xattr (store, root, "k", "user.a", value, 2, now ()), -ERANGE);
-  assert_is (ttl_store_get_xattr (store, root, "k", TTL_XATTR, value, 2, now ()), -ERANGE);
-  assert_is (ttl_store_get_xattr (store, root, "k", TTL_XATTR, NULL, 0, now ()), 3);
+  assert_is (ttl_store_get_xattr (store, root, "k", "user.a", NULL, 0, now (), NULL), 3);
+  assert_is (ttl_store_get_xattr (store, root, "k", "user.a", value, 2, now (), NULL), -ERANGE);
+  assert_is (ttl_store_get_xattr (store, root, "k", TTL_XATTR, value, 2, now (), NULL), -ERANGE);
+  assert_is (ttl_store_get_xattr (store, root, "k", TTL_XATTR, NULL, 0, now (), NULL), 3);
   assert_is (set_attr ("k", "user.a", "x", XATTR_CREATE), -EEXIST);
   assert_is (set_attr (NULL, "user.b", "of the bucket", 0), 0);
   cr_assert_str_eq (get_attr (NULL, "user.b"), "of the bucket");
-  assert_is (ttl_store_remove_xattr (store, root, "k", "user.a", now ()), 0);
+  assert_is (ttl_store_remove_xattr (store, root, "k", "user.a", now (), NULL), 0);
   cr_assert_str_eq (get_attr ("k", "user.a"), "ENODATA");
 }
 
@@ -737,7 +830,7 @@ Test (store, renames_a_key_to_itself)
 Test (store, does_nothing_for_two_names_of_one_file)
 {
   assert_is (put_key (root, "a", "v"), 0);
-  assert_is (ttl_store_link (store, root, "a", root, "b", now (), NULL), 0);
+  assert_is (ttl_store_link (store, root, "a", root, "b", now (), NULL, NULL), 0);
   assert_is (rename_to (root, "a", root, "b", 0), 0);
   cr_assert_str_eq (names_in (root), "a b ");
 }
@@ -811,7 +904,7 @@ Test (store, never_moves_anything_outside_of_a_bucket)
   bucket ("b/c");
   assert_is (rename_to (in, "c", in, "../c", 0), -EINVAL);
   assert_is (rename_to (in, "k", in, "../k", 0), -EINVAL);
-  assert_is (ttl_store_link (store, in, "k", in, "../k", now (), NULL), -EINVAL);
+  assert_is (ttl_store_link (store, in, "k", in, "../k", now (), NULL, NULL), -EINVAL);
   assert_is (rename_to (in, "..", root, "d", 0), -ENOENT);
 }
 
@@ -883,7 +976,7 @@ Test (store, renames_a_bucket_where_a_key_has_expired)
 Test (store, links_a_second_key)
 {
   assert_is (put_key (root, "a", "v"), 0);
-  assert_is (ttl_store_link (store, root, "a", bucket ("b"), "c-d", now (), NULL), 0);
+  assert_is (ttl_store_link (store, root, "a", bucket ("b"), "c-d", now (), NULL, NULL), 0);
   assert_key (bucket ("b"), "c-d", "v");
   assert_is (ttl_store_delete (store, root, "a", now ()), 0);
   assert_key (bucket ("b"), "c-d", "v");
@@ -895,10 +988,10 @@ Test (store, links_nothing_over_what_is_there)
   assert_is (put_key (root, "k", "old"), 0);
   assert_is (set_attr ("k", TTL_XATTR, "1h", 0), 0);
   bucket ("b");
-  assert_is (ttl_store_link (store, root, "a", root, "k", now (), NULL), -EEXIST);
-  assert_is (ttl_store_link (store, root, "a", root, "b", now (), NULL), -EEXIST);
-  assert_is (ttl_store_link (store, root, "none", root, "c", now (), NULL), -ENOENT);
-  assert_is (ttl_store_link (store, root, "b", root, "c", now (), NULL), -ENOENT);
+  assert_is (ttl_store_link (store, root, "a", root, "k", now (), NULL, NULL), -EEXIST);
+  assert_is (ttl_store_link (store, root, "a", root, "b", now (), NULL, NULL), -EEXIST);
+  assert_is (ttl_store_link (store, root, "none", root, "c", now (), NULL, NULL), -ENOENT);
+  assert_is (ttl_store_link (store, root, "b", root, "c", now (), NULL, NULL), -ENOENT);
   cr_assert_str_eq (ttl_of (root, "k"), "1h");
 }
 
@@ -907,7 +1000,7 @@ Test (store, links_where_a_key_has_expired)
   assert_is (put_key (root, "k", "old"), 0);
   advance (TTL);
   assert_is (put_key (root, "a", "new"), 0);
-  assert_is (ttl_store_link (store, root, "a", root, "k", now (), NULL), 0);
+  assert_is (ttl_store_link (store, root, "a", root, "k", now (), NULL, NULL), 0);
   assert_key (root, "k", "new");
 }
 
@@ -915,7 +1008,7 @@ Test (store, publishes_scratch_that_is_linked_to_a_key)
 {
   assert_is (put_key (root, ".tmp_k", "v"), 0);
   advance (TTL - 1);
-  assert_is (ttl_store_link (store, root, ".tmp_k", root, "k", now (), NULL), 0);
+  assert_is (ttl_store_link (store, root, ".tmp_k", root, "k", now (), NULL, NULL), 0);
   assert_is (ttl_store_delete (store, root, ".tmp_k", now ()), 0);
   advance (TTL - 1);
   assert_key (root, "k", "v");
@@ -962,10 +1055,10 @@ Test (store, changes_nothing_when_it_is_read_only)
   assert_is (make_bucket (root, "c"), -EROFS);
   assert_is (remove_bucket (root, "b"), -EROFS);
   assert_is (rename_to (root, "k", root, "l", 0), -EROFS);
-  assert_is (ttl_store_link (store, root, "k", root, "l", now (), NULL), -EROFS);
+  assert_is (ttl_store_link (store, root, "k", root, "l", now (), NULL, NULL), -EROFS);
   assert_is (ttl_store_set_attrs (store, root, "k", &attrs, now ()), -EROFS);
   assert_is (set_attr ("k", TTL_XATTR, "1h", 0), -EROFS);
-  assert_is (ttl_store_remove_xattr (store, root, "k", "user.a", now ()), -EROFS);
+  assert_is (ttl_store_remove_xattr (store, root, "k", "user.a", now (), NULL), -EROFS);
   assert_is (ttl_store_set_bucket_ttl (store, root, &hour), -EROFS);
   advance (TTL);
   assert_no_key (root, "k");
@@ -1008,12 +1101,26 @@ Test (store, sets_what_you_like_on_a_version_that_has_lost_its_name)
   cr_expect_eq (ttl_timespec_ns (&st.st_mtim), -1);
 }
 
+/* Its other name may have a shorter TTL than the one that it was opened by. */
+Test (store, destroys_nothing_by_a_past_mtime_of_a_version_that_has_another_name)
+{
+  const TtlAttrs attrs = { .set_mtime = TRUE, .mtime_ns = now () - 2 * TTL };
+  ttl_autofd fd = -1;
+
+  assert_is (put_key (root, "k", "v"), 0);
+  assert_is (ttl_store_link (store, root, "k", root, "l", now (), NULL, NULL), 0);
+  fd = open (raw ("k"), O_RDONLY | O_CLOEXEC);
+  assert_is (put_key (root, "k", "w"), 0);
+  assert_is (ttl_store_set_attrs_of_open (store, root, "k", fd, &attrs, now ()), 0);
+  assert_key (root, "l", "v");
+}
+
 Test (store, tells_what_was_linked)
 {
   TtlEntry linked;
 
   assert_is (put_key (root, "a", "v"), 0);
-  assert_is (ttl_store_link (store, root, "a", root, "b", now (), &linked), 0);
+  assert_is (ttl_store_link (store, root, "a", root, "b", now (), NULL, &linked), 0);
   cr_expect_str_eq (linked.backing, "b");
   cr_expect_eq (linked.st.st_size, 1);
   cr_expect_eq (linked.st.st_nlink, 2);
