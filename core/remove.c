@@ -131,18 +131,32 @@ captured_name (const TtlStore *self, TtlName name_out)
   ttl_scratch_name (prefix, name_out);
 }
 
+/* Just before the rename, so that a peer has next to no time to put something live there that would be captured: it is put back,
+ * but whoever creates the key meanwhile finds it absent. */
+static gboolean
+is_as_seen (const Verdict *verdict, int dir_fd, const TtlCapture *out)
+{
+  struct stat st;
+
+  return verdict->identity != NULL
+         || (fstatat (dir_fd, verdict->backing, &st, AT_SYMLINK_NOFOLLOW) == 0
+             && is_unchanged (&st, &out->seen));
+}
+
 /* A name that was captured already, by a reaper that did not live to judge it, is as good as any. */
 static int
 capture (const Verdict *verdict, int dir_fd, TtlCapture *out)
 {
   *out = (TtlCapture){ 0 };
+  captured_name (verdict->store, out->name);
   if (!is_condemned (verdict, dir_fd, verdict->backing, &out->seen))
     return faccessat (dir_fd, verdict->backing, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT
                ? -ENOENT
                : -EBUSY;
-  captured_name (verdict->store, out->name);
   if (ttl_store_is_captured (verdict->backing))
     g_strlcpy (out->name, verdict->backing, sizeof (TtlName));
+  else if (!is_as_seen (verdict, dir_fd, out))
+    return -EBUSY;
   else if (renameat (dir_fd, verdict->backing, dir_fd, out->name) < 0)
     return errno == EBUSY ? -EPERM : -errno; /* a mount point, say: nothing live */
   if (is_condemned (verdict, dir_fd, out->name, &out->seen))

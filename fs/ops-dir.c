@@ -224,8 +224,8 @@ void
 op_unlink (fuse_req_t req, fuse_ino_t parent, const char *name)
 {
   TtlFs *fs = ttl_fs_of (req);
+  const TtlOwner owner = ttl_fs_owner (req, 0); /* before a reply, which frees REQ */
   g_autoptr (TtlBucket) bucket = ttl_fs_get_bucket (req, parent);
-  const TtlOwner owner = ttl_fs_owner (req, 0);
   const gint64 now_ns = ttl_store_now (fs->store);
   gboolean had_draft;
   TtlName backing;
@@ -329,11 +329,11 @@ op_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newna
 {
   TtlFs *fs = ttl_fs_of (req);
   const pid_t tid = ttl_fs_caller (req);
+  const TtlOwner owner = ttl_fs_owner (req, 0); /* before a reply, which frees REQ */
   g_autoptr (TtlNode) node = ttl_fs_get_node (req, ino);
   g_autoptr (TtlBucket) to = node != NULL ? ttl_fs_get_bucket (req, newparent) : NULL;
   g_autoptr (TtlBucket) from = NULL;
   const gint64 now_ns = ttl_store_now (fs->store);
-  const TtlOwner owner = ttl_fs_owner (req, 0);
   struct fuse_entry_param entry = { 0 };
   TtlAccess access;
   TtlEntry linked;

@@ -141,15 +141,18 @@ parse_flag (TtlOptions *options, const char *word)
 static gboolean
 parse_mount_word (TtlOptions *options, const char *word)
 {
-  static const char *const passed[]
-      = { "exec", "noexec", "noatime", "nodiratime", "sync", "async", "dirsync" };
-  static const char *const ignored[] = { "atime",    "norelatime", "nostrictatime",
-                                         "diratime", "relatime",   "strictatime",
-                                         "suid",     "nosuid",     "dev",
-                                         "nodev",    "defaults",   "auto",
-                                         "noauto",   "user",       "nouser",
-                                         "users",    "owner",      "group",
-                                         "_netdev",  "nofail",     "default_permissions" };
+  static const char *const passed[] = { "exec", "noexec", "noatime", "sync", "async", "dirsync" };
+  static const char *const ignored[] = { "atime",       "nodiratime",
+                                         "norelatime",  "nostrictatime",
+                                         "diratime",    "relatime",
+                                         "strictatime", "suid",
+                                         "nosuid",      "dev",
+                                         "nodev",       "defaults",
+                                         "auto",        "noauto",
+                                         "user",        "nouser",
+                                         "users",       "owner",
+                                         "group",       "_netdev",
+                                         "nofail",      "default_permissions" };
 
   for (gsize i = 0; i < G_N_ELEMENTS (passed); i++)
     if (strcmp (word, passed[i]) == 0)
