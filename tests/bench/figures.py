@@ -3,7 +3,7 @@ import statistics
 
 TOP = 16  # clients, where it matters that there are many
 
-# What DESIGN says an operation may cost in requests that somebody waits for; of a list, per key.
+# What an operation may cost in requests that somebody waits for; of a list, per key.
 BUDGETS = {"stat-hot": 0, "get-hot": 1, "get-first": 3, "put-new": 4, "put-over": 3, "touch": 4, "rename": 2, "unlink": 1}
 
 

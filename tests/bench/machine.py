@@ -44,7 +44,7 @@ def describe(root):
         "cpu": (first_match(r"model name\s*: (.*)", "/proc/cpuinfo") or platform.machine()) + virtual,
         "cpus": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "system": first_match(r'^PRETTY_NAME="?([^"\n]*)', "/etc/os-release"),
         "libfuse": version(root / "build-bench/fs/ttlfs", "--version", pattern=r"libfuse ([^)]+)"),
         "redis": version("redis-server", "--version", pattern=r"v=(\S+)"),

@@ -5,7 +5,7 @@
 
 #include "expiry.h"
 
-#define MEMORY_PER_ENTRY 160 /* beside the name: DESIGN section 12 */
+#define MEMORY_PER_ENTRY 160 /* beside the name */
 
 /* Takes out the earliest entry and says which it was, "bucket:name@deadline", or NULL. */
 static const char *
