@@ -202,7 +202,7 @@ open_parent (const TtlSettings *self, const char *file, gboolean create, const c
 }
 
 /* Most are read, and of these most are not there: one call does for the whole way, where the kernel and what guards a container
- * have it. What is no file, such as a FIFO, is not waited for. */
+ * have it and the way is no longer than PATH_MAX. What is no file, such as a FIFO, is not waited for. */
 static int
 open_file (const TtlSettings *self, const char *file)
 {
@@ -212,7 +212,7 @@ open_file (const TtlSettings *self, const char *file)
   ttl_autofd dir_fd = -1;
   const char *name;
 
-  if (fd >= 0 || (errno != ENOSYS && errno != EPERM && errno != EAGAIN))
+  if (fd >= 0 || (errno != ENOSYS && errno != EPERM && errno != EAGAIN && errno != ENAMETOOLONG))
     return fd < 0 ? -errno : fd;
   dir_fd = open_parent (self, file, FALSE, &name);
   if (dir_fd < 0)
