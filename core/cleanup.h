@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <pthread.h>
 #include <time.h>
@@ -61,3 +62,15 @@ ttl_cond_wait_us (pthread_cond_t *cond, pthread_mutex_t *mutex, gint64 us)
       = ttl_guard_lock (mutex)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DIR, closedir)
+
+/* The directory @name in @dir_fd, "." for that itself, to be read from its beginning; not by way of a symlink. NULL with errno. */
+static inline DIR *
+ttl_opendir_at (int dir_fd, const char *name)
+{
+  ttl_autofd fd = openat (dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *dir = fd < 0 ? NULL : fdopendir (fd);
+
+  if (dir != NULL)
+    (void)ttl_steal_fd (&fd); /* it is the stream's */
+  return dir;
+}

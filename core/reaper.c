@@ -46,10 +46,9 @@ struct TtlReaper
   pthread_cond_t wake;
   gint64 wakes_ns; /* the thread sleeps, and wakes then by itself; G_MININT64: it does not sleep */
   TtlExpiry *index;
-  GHashTable *taken; /* "bucket id/backing" -> the last Captured of that name, borrowed */
-  GQueue scans;      /* TtlBucket, each owns a reference */
-  GHashTable
-      *queued; /* those in it, borrowed: each waits there once, however often it is asked for */
+  GHashTable *taken;  /* "bucket id/backing" -> the last Captured of that name, borrowed */
+  GQueue scans;       /* TtlBucket, each owns a reference */
+  GHashTable *queued; /* those in it, borrowed: each waits there once */
   gboolean stop;
   guint64 removed;
 };

@@ -7,7 +7,6 @@
 #include "log.h"
 #include "reaper.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -273,18 +272,15 @@ ttl_store_delete (TtlStore *self, TtlBucket *bucket, const char *backing, gint64
 static gboolean
 is_empty (int fd)
 {
-  ttl_autofd again = openat (fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  g_autoptr (DIR) dir = ttl_opendir_at (fd, ".");
   const struct dirent *item;
-  gboolean empty = TRUE;
-  DIR *dir = again >= 0 ? fdopendir (again) : NULL;
 
   if (dir == NULL)
     return FALSE;
-  (void)ttl_steal_fd (&again); /* it is the stream's */
-  while (empty && (item = readdir (dir)) != NULL)
-    empty = ttl_store_is_dots (item->d_name);
-  closedir (dir);
-  return empty;
+  while ((item = readdir (dir)) != NULL)
+    if (!ttl_store_is_dots (item->d_name))
+      return FALSE;
+  return TRUE;
 }
 
 /* Gives what mkdirat() has just made its owner. By a descriptor, and only when it looks as it was made: a peer that may
@@ -395,17 +391,14 @@ purge (TtlStore *self, TtlBucket *bucket, gboolean remove, gint64 now_ns)
 {
   g_autoptr (TtlDir) dir = NULL;
   g_autoptr (DIR) names = NULL;
-  ttl_autofd fd = -1;
   struct dirent *item;
   int res = ttl_bucket_open (bucket, &dir);
 
   if (res < 0)
     return res;
-  fd = openat (ttl_dir_fd (dir), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  names = fd < 0 ? NULL : fdopendir (fd);
+  names = ttl_opendir_at (ttl_dir_fd (dir), ".");
   if (names == NULL)
     return -errno;
-  (void)ttl_steal_fd (&fd);
   while ((errno = 0, item = readdir (names)) != NULL)
     {
       res = purge_one (self, bucket, dirfd (names), item->d_name, remove, now_ns);

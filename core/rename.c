@@ -64,6 +64,7 @@ follow (TtlStore *self, const End *from, const char *from_backing, const End *to
   ttl_keeper_own_moved (self->keeper, from->bucket, from_backing, to->bucket, to_backing);
 }
 
+/* The time is taken when the locks have been had: what has waited for longer than a TTL would be published expired. */
 static int
 rename_key (TtlStore *self, End *from, End *to, unsigned flags)
 {
@@ -71,9 +72,8 @@ rename_key (TtlStore *self, End *from, End *to, unsigned flags)
   int from_fd = ttl_dir_fd (from->dir), to_fd = ttl_dir_fd (to->dir);
   const char *a = from->entry.backing, *b = to->entry.backing;
   gboolean publishes = from->entry.kind == TTL_ENTRY_SCRATCH && to->entry.kind == TTL_ENTRY_KEY;
-  gint64
-      now_ns; /* when the locks have been had: what has waited for longer than a TTL would be published expired */
   ino_t replaced;
+  gint64 now_ns;
   int res;
 
   ttl_commit_begin_two (self->commits, from->bucket, from_fd, a, to->bucket, to_fd, b, &commit);

@@ -153,13 +153,11 @@ set_marker (int fd, gboolean xattrs)
 static int
 is_empty (int fd)
 {
-  ttl_autofd copy = openat (fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  g_autoptr (DIR) dir = copy < 0 ? NULL : fdopendir (copy);
+  g_autoptr (DIR) dir = ttl_opendir_at (fd, ".");
   struct dirent *entry;
 
   if (dir == NULL)
     return -errno;
-  (void)ttl_steal_fd (&copy);
   while ((errno = 0, entry = readdir (dir)) != NULL)
     if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0
         && strcmp (entry->d_name, "lost+found") != 0)

@@ -29,15 +29,13 @@ look_at (TtlStore *store, TtlBucket *bucket, int dir_fd, Names *names)
 gint64
 ttl_scan (TtlStore *store, TtlBucket *bucket, int dir_fd, TtlScanFound found, gpointer data)
 {
-  ttl_autofd fd = openat (dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  g_autoptr (DIR) dir = fd < 0 ? NULL : fdopendir (fd);
+  g_autoptr (DIR) dir = ttl_opendir_at (dir_fd, ".");
   g_autofree Names *names = NULL;
   struct dirent *item;
   gint64 n = 0;
 
   if (dir == NULL)
     return -errno;
-  (void)ttl_steal_fd (&fd);
   names = g_malloc (sizeof *names);
   names->len = 0;
   names->n = 0;

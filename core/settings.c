@@ -5,7 +5,6 @@
 #include "keyname.h"
 #include "log.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <linux/openat2.h>
@@ -607,16 +606,13 @@ ttl_settings_exchange_buckets (TtlSettings *self, const char *a_path, const char
 static void
 remove_all_in (int parent_fd, const char *name)
 {
-  ttl_autofd fd = openat (parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  g_autoptr (DIR) dir = ttl_opendir_at (parent_fd, name);
   const struct dirent *item;
-  DIR *dir = fd >= 0 ? fdopendir (fd) : NULL;
 
   if (dir == NULL)
     return;
-  (void)ttl_steal_fd (&fd); /* it is the stream's */
   while ((item = readdir (dir)) != NULL)
     (void)unlinkat (dirfd (dir), item->d_name, 0);
-  closedir (dir);
   (void)unlinkat (parent_fd, name, AT_REMOVEDIR);
 }
 
