@@ -44,8 +44,8 @@ ttl_access_may (const TtlOwner *who, const struct stat *st, mode_t wanted)
   return (bits & wanted) == wanted;
 }
 
-static gboolean
-has_same_rights (const struct stat *a, const struct stat *b)
+gboolean
+ttl_access_is_same (const struct stat *a, const struct stat *b)
 {
   return a->st_ino != 0 && a->st_mode == b->st_mode && a->st_uid == b->st_uid
          && a->st_gid == b->st_gid;
@@ -55,10 +55,10 @@ has_same_rights (const struct stat *a, const struct stat *b)
 static gboolean
 is_as_checked (const TtlAccess *self, const struct stat *st)
 {
-  if (has_same_rights (&self->told, st) && self->is_told)
+  if (ttl_access_is_same (&self->told, st) && self->is_told)
     return TRUE;
   return self->version.st_ino == st->st_ino && self->version.st_size == st->st_size
-         && (has_same_rights (&self->version, st) || has_same_rights (&self->told, st));
+         && (ttl_access_is_same (&self->version, st) || ttl_access_is_same (&self->told, st));
 }
 
 int

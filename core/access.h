@@ -25,6 +25,8 @@ struct TtlAccess
   guint wanted;     /* a set of TtlAccessWhat */
 };
 
+/* Whether the modes and owners are the same. Never of an @a that is none: st_ino 0. */
+gboolean ttl_access_is_same (const struct stat *a, const struct stat *b);
 /* Whether @st gives @who all of @wanted, which is made of READ, WRITE and 1 for execution and search. */
 gboolean ttl_access_may (const TtlOwner *who, const struct stat *st, mode_t wanted);
 /* @self NULL: nothing is asked. -EACCES; -EPERM for who had to own it. */

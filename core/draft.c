@@ -423,10 +423,7 @@ ttl_draft_open_version (TtlStore *store, TtlBucket *bucket, const char *backing,
 gboolean
 ttl_draft_may (const TtlDraft *self, const struct stat *st, mode_t wanted)
 {
-  if (self->base.st_ino != 0 && st->st_mode == self->base.st_mode && st->st_uid == self->base.st_uid
-      && st->st_gid == self->base.st_gid)
-    return TRUE;
-  return ttl_access_may (&self->writer, st, wanted);
+  return ttl_access_is_same (&self->base, st) || ttl_access_may (&self->writer, st, wanted);
 }
 
 void

@@ -345,6 +345,31 @@ ttl_fs_owner (fuse_req_t req, mode_t mode)
   return (TtlOwner){ .uid = ctx->uid, .gid = ctx->gid, .mode = mode & 07777, .tid = ctx->pid };
 }
 
+static guint
+access_of (int flags)
+{
+  const guint writes = ttl_fs_wants_to_write (flags) ? TTL_ACCESS_WRITE : 0;
+
+  return (flags & O_ACCMODE) != O_WRONLY ? writes | TTL_ACCESS_READ : writes;
+}
+
+int
+ttl_fs_open_draft (TtlFs *self, TtlNode *node, TtlBucket *bucket, const char *backing, int flags,
+                   const TtlOwner *maker, const TtlOwner *owner, TtlDraft **draft_out)
+{
+  const TtlAccess access = node != NULL ? ttl_node_access (node, owner, access_of (flags))
+                                        : (TtlAccess){ .who = *owner, .wanted = access_of (flags) };
+  g_autoptr (TtlDraft) draft = NULL;
+  int res = ttl_draft_open_found (self->store, bucket, backing, flags, maker, owner,
+                                  ttl_store_now (self->store), &draft);
+
+  if (res == 0 && !ttl_draft_is_new (draft))
+    res = ttl_access_check (&access, ttl_draft_version (draft));
+  if (res == 0)
+    *draft_out = g_steal_pointer (&draft);
+  return res;
+}
+
 static gboolean
 may_promise_in (TtlFs *self, TtlBucket *bucket)
 {

@@ -78,6 +78,19 @@ TtlNode *ttl_fs_get_node (fuse_req_t req, fuse_ino_t ino);
 /* The same for a directory: also its bucket, a reference; ENOTDIR is replied when it is none. */
 TtlBucket *ttl_fs_get_bucket (fuse_req_t req, fuse_ino_t ino);
 
+/* Whether an OPEN or CREATE with these flags may change the content. */
+static inline gboolean
+ttl_fs_wants_to_write (int flags)
+{
+  return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+}
+
+/* Opens for writing what the name stands for, which need not be what the kernel has checked by way of @node (NULL: nothing, since it
+ * has seen no such key). @flags, @maker and @owner: as ttl_draft_open_found(), whose errors these are, and -EACCES. */
+int ttl_fs_open_draft (TtlFs *self, TtlNode *node, TtlBucket *bucket, const char *backing,
+                       int flags, const TtlOwner *maker, const TtlOwner *owner,
+                       TtlDraft **draft_out);
+
 /* Who a file or bucket made by this request belongs to. */
 TtlOwner ttl_fs_owner (fuse_req_t req, mode_t mode);
 

@@ -93,15 +93,12 @@ set_on_draft (TtlWriter *writer, pid_t tid, const TtlAttrs *attrs, gboolean set_
 /* truncate(2): a put of its own. */
 static int
 truncate_key (TtlFs *fs, TtlNode *node, TtlBucket *bucket, const char *backing,
-              const TtlOwner *owner, off_t size, gint64 now_ns)
+              const TtlOwner *owner, off_t size)
 {
-  const TtlAccess access = ttl_node_access (node, owner, TTL_ACCESS_WRITE);
   g_autoptr (TtlDraft) draft = NULL;
-  int res
-      = ttl_draft_open (fs->store, bucket, backing, size == 0 ? O_TRUNC : 0, owner, now_ns, &draft);
+  int res = ttl_fs_open_draft (fs, node, bucket, backing, size == 0 ? O_WRONLY | O_TRUNC : O_WRONLY,
+                               owner, owner, &draft);
 
-  if (res == 0)
-    res = ttl_access_check (&access, ttl_draft_version (draft));
   if (res == 0)
     res = ttl_draft_resize (draft, size);
   return res < 0 ? res : ttl_draft_publish (draft, TTL_PUBLISH_LAST);
@@ -122,7 +119,7 @@ set_on_value (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid, const 
   int res = ttl_store_stat (fs->store, bucket, backing, now_ns, &entry);
 
   if (set_size)
-    res = truncate_key (fs, node, bucket, backing, owner, size, now_ns);
+    res = truncate_key (fs, node, bucket, backing, owner, size);
   else if (res < 0 || !ttl_node_is_of (node, &entry.st))
     fd = ttl_node_dup_fd (node);
   if (fd >= 0 && ttl_caller_shows_open (tid) && ttl_fs_send_back (fs, node, tid))

@@ -38,12 +38,6 @@ forget (TtlFs *fs, TtlHandle *handle)
 
 /* ---- opening ---- */
 
-static gboolean
-wants_to_write (int flags)
-{
-  return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
-}
-
 /* A description of a draft node of its own. What is only written goes straight through, as large as the write is; what is
  * also read or mapped goes by the page cache, which is this writer's alone. */
 static TtlHandle *
@@ -51,33 +45,6 @@ open_writer (TtlFs *fs, TtlNode *node, TtlWriter *writer, pid_t tid, struct fuse
 {
   fi->direct_io = (fi->flags & O_ACCMODE) == O_WRONLY || !ttl_node_is_of_writer (node, writer);
   return ttl_handle_new_writer (node, writer, fi->flags, tid, locks_of (fs, node));
-}
-
-static guint
-access_of (int flags)
-{
-  const guint writes = wants_to_write (flags) ? TTL_ACCESS_WRITE : 0;
-
-  return (flags & O_ACCMODE) != O_WRONLY ? writes | TTL_ACCESS_READ : writes;
-}
-
-/* Opens for writing what the name stands for, which need not be what the kernel has checked by way of @node (NULL: nothing, since it
- * has seen no such key). */
-static int
-open_found (TtlFs *fs, TtlNode *node, TtlBucket *bucket, const char *backing, int flags,
-            const TtlOwner *maker, const TtlOwner *owner, TtlDraft **draft_out)
-{
-  const TtlAccess access = node != NULL ? ttl_node_access (node, owner, access_of (flags))
-                                        : (TtlAccess){ .who = *owner, .wanted = access_of (flags) };
-  g_autoptr (TtlDraft) draft = NULL;
-  int res = ttl_draft_open_found (fs->store, bucket, backing, flags, maker, owner,
-                                  ttl_store_now (fs->store), &draft);
-
-  if (res == 0 && !ttl_draft_is_new (draft))
-    res = ttl_access_check (&access, ttl_draft_version (draft));
-  if (res == 0)
-    *draft_out = g_steal_pointer (&draft);
-  return res;
 }
 
 /* What a draft node on its way to its OPEN starts from: its process's draft, or the published version. The version that the
@@ -98,8 +65,8 @@ open_origin (TtlFs *fs, TtlNode *node, TtlBucket *bucket, const char *backing, i
       TTL_LOCKED (&origin->lock);
       return ttl_draft_open_like (origin->draft, flags, owner, draft_out);
     }
-  res = open_found (fs, node, bucket, backing, fd < 0 ? flags | O_CREAT : flags, &maker, owner,
-                    draft_out);
+  res = ttl_fs_open_draft (fs, node, bucket, backing, fd < 0 ? flags | O_CREAT : flags, &maker,
+                           owner, draft_out);
   if (res == -ENOENT && fd >= 0)
     res = ttl_draft_open_version (fs->store, bucket, backing, ttl_steal_fd (&fd), flags, owner,
                                   draft_out);
@@ -130,7 +97,7 @@ new_writer (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner, pid_t ti
   TtlName backing;
   g_autoptr (TtlBucket) bucket = ttl_node_dup_place (node, backing);
   TtlDraft *draft;
-  int res = open_found (fs, node, bucket, backing, flags, owner, owner, &draft);
+  int res = ttl_fs_open_draft (fs, node, bucket, backing, flags, owner, owner, &draft);
 
   if (res == 0)
     *writer_out = ttl_writer_new (draft, tid);
@@ -228,7 +195,7 @@ open_draft_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
                  struct fuse_file_info *fi, TtlHandle **handle_out)
 {
   g_autoptr (TtlWriter) writer = ttl_node_dup_writer (node);
-  const gboolean to_write = wants_to_write (fi->flags);
+  const gboolean to_write = ttl_fs_wants_to_write (fi->flags);
   pid_t process = 0;
   int res;
 
@@ -285,7 +252,7 @@ open_value_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
   g_autoptr (TtlWriter) writer = NULL;
   int res;
 
-  if (!wants_to_write (fi->flags))
+  if (!ttl_fs_wants_to_write (fi->flags))
     return open_version (fs, node, owner, tid, fi, handle_out);
   if (tid > 0 && (fi->flags & O_ACCMODE) == O_WRONLY
       && ttl_node_may_be_taken_over (node, tid, (fi->flags & O_TRUNC) != 0))
@@ -355,7 +322,7 @@ create (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, p
   if (res == 0 && ttl_store_lookup (fs->store, bucket, name, now_ns, &there) == 0)
     res = fi->flags & O_EXCL ? -EEXIST : there.kind == TTL_ENTRY_BUCKET ? -EISDIR : 0;
   if (res == 0)
-    res = open_found (fs, NULL, bucket, backing, fi->flags | O_CREAT, owner, owner, &draft);
+    res = ttl_fs_open_draft (fs, NULL, bucket, backing, fi->flags | O_CREAT, owner, owner, &draft);
   if (res < 0)
     return res;
   writer = ttl_writer_new (draft, tid);
