@@ -740,16 +740,22 @@ Test (draft, sets_attributes_of_the_version_in_place_while_it_is_clean)
   cr_assert_str_eq (ttl_of (root, "k"), "1h");
 }
 
+static int
+renew (TtlDraft *draft)
+{
+  const TtlAttrs attrs = { .set_mtime = TRUE, .mtime_ns = now () };
+
+  return ttl_draft_set_attrs (draft, &attrs, now ());
+}
+
 Test (draft, does_not_bring_an_expired_version_back_by_its_attributes)
 {
   g_autoptr (TtlDraft) draft = NULL;
-  TtlAttrs attrs = { .set_mtime = TRUE };
 
   assert_is (put_key (root, "k", "v"), 0);
   draft = open_draft (root, "k", 0);
   advance (TTL);
-  attrs.mtime_ns = now ();
-  assert_is (ttl_draft_set_attrs (draft, &attrs, now ()), 0);
+  assert_is (renew (draft), 0);
   assert_no_key (root, "k");
 }
 
@@ -757,14 +763,12 @@ Test (draft, does_not_bring_an_expired_version_back_by_its_attributes)
 Test (draft, does_not_renew_what_a_reaper_has_taken)
 {
   g_autoptr (TtlDraft) draft = NULL;
-  TtlAttrs attrs = { .set_mtime = TRUE };
 
   assert_is (put_key (root, "k", "v"), 0);
   draft = open_draft (root, "k", 0);
   advance (TTL);
   assert_ok (rename (raw ("k"), raw (".tmp_reap0")));
-  attrs.mtime_ns = now ();
-  assert_is (ttl_draft_set_attrs (draft, &attrs, now ()), -ENOENT);
+  assert_is (renew (draft), -ENOENT);
   cr_assert_lt (mtime_ns (raw (".tmp_reap0")), now () - TTL + 1);
 }
 

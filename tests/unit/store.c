@@ -338,42 +338,37 @@ let_it_end_and_renew_as_a_peer (void)
   renew_as_a_peer ();
 }
 
-/* A peer, who takes no lock, renews it just before the store does: it is that lease which counts, ... */
-Test (store, renews_what_a_peer_has_just_renewed)
+/* A touch of "k" in the last nanosecond of its lease, during which these happen. */
+static int
+touch_while (void (*fstat_hook) (void), void (*utimensat_hook) (void))
 {
   TtlAttrs touch = { .set_mtime = TRUE };
 
   assert_is (put_key (root, "k", "v"), 0);
   advance (TTL - 1);
   touch.mtime_ns = now ();
-  after_fstat = renew_as_a_peer;
-  after_utimensat = let_it_end;
-  assert_is (ttl_store_set_attrs (store, root, "k", &touch, now ()), 0);
+  after_fstat = fstat_hook;
+  after_utimensat = utimensat_hook;
+  return ttl_store_set_attrs (store, root, "k", &touch, now ());
+}
+
+/* A peer, who takes no lock, renews it just before the store does: it is that lease which counts, ... */
+Test (store, renews_what_a_peer_has_just_renewed)
+{
+  assert_is (touch_while (renew_as_a_peer, let_it_end), 0);
   assert_key (root, "k", "v");
 }
 
 /* ... or just after it, in time, while the store was too late and takes back what it did. */
 Test (store, takes_back_no_renewal_of_a_peer)
 {
-  TtlAttrs touch = { .set_mtime = TRUE };
-
-  assert_is (put_key (root, "k", "v"), 0);
-  advance (TTL - 1);
-  touch.mtime_ns = now ();
-  after_utimensat = let_it_end_and_renew_as_a_peer;
-  assert_is (ttl_store_set_attrs (store, root, "k", &touch, now ()), -ENOENT);
+  assert_is (touch_while (NULL, let_it_end_and_renew_as_a_peer), -ENOENT);
   assert_key (root, "k", "v");
 }
 
 Test (store, takes_a_renewal_back_that_came_too_late)
 {
-  TtlAttrs touch = { .set_mtime = TRUE };
-
-  assert_is (put_key (root, "k", "v"), 0);
-  advance (TTL - 1);
-  touch.mtime_ns = now ();
-  after_utimensat = let_it_end;
-  assert_is (ttl_store_set_attrs (store, root, "k", &touch, now ()), -ENOENT);
+  assert_is (touch_while (NULL, let_it_end), -ENOENT);
   assert_no_key (root, "k");
 }
 
