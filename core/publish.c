@@ -14,6 +14,7 @@
 #include "copy.h"
 #include "keeper.h"
 #include "reaper.h"
+#include "urgent.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -417,12 +418,14 @@ is_expected (TtlDraft *self, const Current *current, const char *name)
 static int
 replace_expected (TtlDraft *self, const Current *current)
 {
+  g_auto (TtlUrgent) urgent = FALSE;
   const int dir_fd = current->dir_fd;
   TtlName scratch;
   int res = name_own (self, dir_fd, scratch);
 
   if (res < 0)
     return res;
+  urgent = ttl_urgent_begin (); /* if another one came, it is not to be seen that it was away */
   if (renameat2 (dir_fd, scratch, dir_fd, self->backing, RENAME_EXCHANGE) < 0)
     {
       res = errno == ENOENT ? ANOTHER_CAME : -errno;
@@ -434,6 +437,7 @@ replace_expected (TtlDraft *self, const Current *current)
     }
   if (is_expected (self, current, scratch))
     {
+      ttl_urgent_end (&urgent);
       (void)unlinkat (dir_fd, scratch, 0);
       return 0;
     }

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "scan.h"
 #include "store-private.h"
+#include "urgent.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -645,7 +646,8 @@ reaper_main (gpointer data)
   gint64 now_ns;
 
   pthread_setname_np (pthread_self (), "ttlfs-reaper");
-  (void)setpriority (PRIO_PROCESS, (id_t)gettid (), NICENESS);
+  if (ttl_urgent_is_possible ()) /* a capture must not wait for its end */
+    (void)setpriority (PRIO_PROCESS, (id_t)gettid (), NICENESS);
   do
     {
       now_ns = ttl_store_now (self->store);

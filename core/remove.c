@@ -6,11 +6,13 @@
 #include "keeper.h"
 #include "log.h"
 #include "reaper.h"
+#include "urgent.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 
-#define CAPTURED "reap" /* .tmp_reap...: on its way out */
+#define CAPTURED "reap"    /* .tmp_reap...: on its way out */
+#define CAPTURE_ATTEMPTS 8 /* while peers replace it by what has expired, too */
 
 int
 ttl_rename_noreplace (int from_fd, const char *from, int to_fd, const char *to)
@@ -130,38 +132,61 @@ captured_name (const TtlStore *self, TtlName name_out)
   ttl_scratch_name (prefix, name_out);
 }
 
-/* Just before the rename, so that a peer has next to no time to put something live there that would be captured: it is put back,
- * but whoever creates the key meanwhile finds it absent. */
+/* Whether what is called @name is what was condemned. */
 static gboolean
-is_as_seen (const Verdict *verdict, int dir_fd, const TtlCapture *out)
+is_as_seen (const Verdict *verdict, int dir_fd, const char *name, const TtlCapture *capture)
 {
+  TtlIdentity identity;
   struct stat st;
 
-  return verdict->identity != NULL
-         || (fstatat (dir_fd, verdict->backing, &st, AT_SYMLINK_NOFOLLOW) == 0
-             && is_unchanged (&st, &out->seen));
+  if (verdict->identity != NULL)
+    return ttl_identity_of_name (dir_fd, name, &identity) == 0
+           && ttl_identity_equal (&identity, verdict->identity);
+  return fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+         && is_unchanged (&st, &capture->seen);
+}
+
+/* Takes what was condemned off its name. Peers take no lock: what one of them puts there after the last look is taken as well,
+ * and put back, but whoever looks for the key meanwhile finds it absent, or creates it. So this is urgent.
+ * -EAGAIN when something else stands there (again), or nothing. */
+static int
+take_off (const Verdict *verdict, int dir_fd, TtlCapture *capture)
+{
+  g_auto (TtlUrgent) urgent = ttl_urgent_begin ();
+
+  if (!is_as_seen (verdict, dir_fd, verdict->backing, capture))
+    return -EAGAIN;
+  if (renameat (dir_fd, verdict->backing, dir_fd, capture->name) < 0)
+    return errno == EBUSY ? -EPERM : -errno; /* a mount point, say: nothing live */
+  if (is_as_seen (verdict, dir_fd, capture->name, capture))
+    return 0;
+  put_back (verdict, dir_fd, capture->name);
+  return -EAGAIN;
 }
 
 /* A name that was captured already, by a reaper that did not live to judge it, is as good as any. */
 static int
 capture (const Verdict *verdict, int dir_fd, TtlCapture *out)
 {
-  *out = (TtlCapture){ 0 };
-  captured_name (verdict->store, out->name);
-  if (!is_condemned (verdict, dir_fd, verdict->backing, &out->seen))
-    return faccessat (dir_fd, verdict->backing, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT
-               ? -ENOENT
-               : -EBUSY;
-  if (ttl_store_is_captured (verdict->backing))
-    g_strlcpy (out->name, verdict->backing, sizeof (TtlName));
-  else if (!is_as_seen (verdict, dir_fd, out))
-    return -EBUSY;
-  else if (renameat (dir_fd, verdict->backing, dir_fd, out->name) < 0)
-    return errno == EBUSY ? -EPERM : -errno; /* a mount point, say: nothing live */
-  if (is_condemned (verdict, dir_fd, out->name, &out->seen))
-    return 0;
-  put_back (verdict, dir_fd, out->name); /* replaced just before: not a moment longer than needed */
-  return -EBUSY;
+  int res = -EAGAIN;
+
+  for (int attempt = 0; attempt < CAPTURE_ATTEMPTS && res == -EAGAIN; attempt++)
+    {
+      *out = (TtlCapture){ 0 };
+      captured_name (verdict->store, out->name);
+      if (!is_condemned (verdict, dir_fd, verdict->backing, &out->seen))
+        return faccessat (dir_fd, verdict->backing, F_OK, AT_SYMLINK_NOFOLLOW) < 0
+                       && errno == ENOENT
+                   ? -ENOENT
+                   : -EBUSY;
+      if (ttl_store_is_captured (verdict->backing))
+        {
+          g_strlcpy (out->name, verdict->backing, sizeof (TtlName));
+          return 0;
+        }
+      res = take_off (verdict, dir_fd, out);
+    }
+  return res == -EAGAIN ? -EBUSY : res;
 }
 
 static int
