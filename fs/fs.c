@@ -493,14 +493,16 @@ recall_shown_name (TtlFs *self, TtlBucket *bucket, const char *name, const char 
     ttl_promises_recall_entries (self->promises);
 }
 
-void
+gboolean
 ttl_fs_told_name (TtlFs *self, TtlBucket *bucket, const char *name, const char *backing)
 {
   const guint64 id = ttl_bucket_id (bucket);
+  gboolean was_believed;
 
   ttl_promises_move_stamp (self->promises, id, backing);
-  (void)ttl_promises_end_absence (self->promises, id, backing);
+  was_believed = ttl_promises_end_absence (self->promises, id, backing);
   recall_shown_name (self, bucket, name, backing);
+  return was_believed;
 }
 
 void
@@ -622,6 +624,8 @@ is_writers (TtlFs *self, TtlNode *node, TtlWriter *writer, pid_t tid)
   other = ttl_node_dup_fd (node);
   if (other >= 0)
     return FALSE;
+  if (ttl_node_is_new (node) && !ttl_caller_shows_open (tid))
+    return TRUE; /* more likely than that it came in that instant */
   ttl_node_get_seen (node, &st);
   return ttl_caller_has_opened (tid, self->dev, st.st_ino);
 }

@@ -113,8 +113,8 @@ void ttl_fs_lease_changed (TtlFs *self, TtlBucket *bucket, const char *backing, 
                            gint64 now_ns);
 /* The attributes of a bucket have changed; @soon: it will do if that shows in some milliseconds. */
 void ttl_fs_bucket_changed (TtlFs *self, TtlBucket *bucket, gboolean soon);
-/* The reply tells the kernel what stands under that name now. */
-void ttl_fs_told_name (TtlFs *self, TtlBucket *bucket, const char *name, const char *backing);
+/* The reply tells the kernel what stands under that name now. TRUE: it was promised that nothing does. */
+gboolean ttl_fs_told_name (TtlFs *self, TtlBucket *bucket, const char *name, const char *backing);
 /* A request has removed or replaced the key by its name. The kernel learns of that by the reply, but others may use what it
  * remembers until then, and must not find the old version after they have put a new one. */
 void ttl_fs_key_gone (TtlFs *self, TtlBucket *bucket, const char *backing);

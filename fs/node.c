@@ -11,6 +11,7 @@
 #define STILL_READ_US 20000
 /* So far apart may a deadline come out that is reckoned twice, by two clocks. TTL_PROMISE_LATE_US has room for it. */
 #define RECKONED_TWICE_US 20000
+#define NEW_US (1 * G_USEC_PER_SEC) /* in which a question that a CREATE overtook arrives */
 #define JUST_US 5000 /* no longer lie a LOOKUP and what it was made for apart, as a rule */
 #define INTENT_US \
   10000000 /* how long such a thread may take: a name that many open at once is looked up many times */
@@ -40,6 +41,7 @@ struct TtlNode
   guint promised;        /* how often attributes were promised */
   gboolean
       taken_over; /* draft: it was the key's value node, and others may still come to it by its path */
+  gint64 new_until_us; /* draft: monotonic; see set_new() */
   gboolean disturbed;  /* draft: see disturb() */
   gint64 refused_us;   /* monotonic; see refuse_once() */
   struct stat seen;    /* value, draft before its OPEN: what the kernel was told last */
@@ -437,7 +439,7 @@ static gboolean
 is_misled_locked (const TtlNode *node)
 {
   if (node->kind == TTL_NODE_DRAFT)
-    return node->taken_over;
+    return node->taken_over || node->new_until_us > g_get_monotonic_time ();
   return node->kind == TTL_NODE_VALUE && node->retired && node->fds == NULL
          && node->entry_until_us > g_get_monotonic_time ();
 }
@@ -599,6 +601,23 @@ ttl_node_writer_gone (TtlNode *node, TtlWriter *writer, const struct stat *st)
       }
   }
   ttl_writer_unref (writer);
+}
+
+void
+ttl_node_set_new (TtlNode *node)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  node->new_until_us = g_get_monotonic_time () + NEW_US;
+}
+
+gboolean
+ttl_node_is_new (TtlNode *node)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  return node->kind == TTL_NODE_DRAFT && !node->taken_over
+         && node->new_until_us > g_get_monotonic_time ();
 }
 
 void

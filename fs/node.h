@@ -119,6 +119,11 @@ gboolean ttl_node_set_writer (TtlNode *node, TtlWriter *writer);
 /* The last description of @writer was closed. If it was the node's: @st is of the version that it published or opened and that the
  * kernel knows the size of, so that the node may become the key's value node; NULL: none. */
 void ttl_node_writer_gone (TtlNode *node, TtlWriter *writer, const struct stat *st);
+/* A CREATE is to be answered with it under a name whose absence was promised. The kernel makes the name lead there a moment
+ * before it forgets that promise (fuse_create_open()), so until a second later somebody else may come by his path; what he
+ * asks is answered ESTALE, and the kernel looks up. The attributes of such a node must not be promised. */
+void ttl_node_set_new (TtlNode *node);
+gboolean ttl_node_is_new (TtlNode *node);
 /* The kernel was told another size than the draft's. */
 void ttl_node_disturb (TtlNode *node);
 /* The draft node of (bucket, backing) with something unpublished that thread @tid's process writes: pinned and

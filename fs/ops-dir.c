@@ -48,7 +48,7 @@ told_name (TtlFs *fs, TtlBucket *bucket, const char *name)
   TtlName backing;
 
   if (ttl_fs_backing (fs, bucket, name, backing) == 0)
-    ttl_fs_told_name (fs, bucket, name, backing);
+    (void)ttl_fs_told_name (fs, bucket, name, backing);
   ttl_fs_bucket_changed (fs, bucket, FALSE);
 }
 
@@ -259,7 +259,7 @@ tell_moved (TtlFs *fs, TtlBucket *from, const char *name, const char *from_backi
             const char *newname, const char *to_backing, gint64 now_ns)
 {
   ttl_fs_name_gone (fs, from, name, from_backing);
-  ttl_fs_told_name (fs, to, newname, to_backing);
+  (void)ttl_fs_told_name (fs, to, newname, to_backing);
   ttl_fs_lease_changed (fs, from, from_backing, NULL, now_ns);
   ttl_fs_lease_changed (fs, to, to_backing, NULL, now_ns);
 }
@@ -354,7 +354,7 @@ op_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newna
   if (res == 0)
     {
       ttl_fs_tell_key (fs, to, linked.backing, &linked.st, tid, &entry);
-      ttl_fs_told_name (fs, to, newname, linked.backing);
+      (void)ttl_fs_told_name (fs, to, newname, linked.backing);
       ttl_fs_lease_changed (fs, from, backing, NULL, now_ns); /* it has one link more */
       ttl_fs_bucket_changed (fs, to, FALSE);
     }

@@ -315,10 +315,12 @@ create (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, p
   TtlEntry there;
   TtlDraft *draft;
   TtlNode *node;
+  gboolean was_believed_absent = FALSE;
   int res = ttl_fs_backing (fs, bucket, name, backing);
 
   if (res == 0)
-    ttl_fs_told_name (fs, bucket, name, backing); /* before anything is begun; see op_create() */
+    was_believed_absent = ttl_fs_told_name (
+        fs, bucket, name, backing); /* before anything is begun; see op_create() */
   if (res == 0 && ttl_store_lookup (fs->store, bucket, name, now_ns, &there) == 0)
     res = fi->flags & O_EXCL ? -EEXIST : there.kind == TTL_ENTRY_BUCKET ? -EISDIR : 0;
   if (res == 0)
@@ -336,7 +338,9 @@ create (TtlFs *fs, TtlBucket *bucket, const char *name, const TtlOwner *owner, p
   res = ttl_draft_stat (draft, &entry_out->attr);
   if (res == 0)
     ttl_node_set_seen (node, &entry_out->attr);
-  if (res == 0 && ttl_promises_may_be_made (fs->promises))
+  if (res == 0 && was_believed_absent)
+    ttl_node_set_new (node);
+  else if (res == 0 && ttl_promises_may_be_made (fs->promises))
     {
       ttl_node_promise_draft (node, &entry_out->attr, DRAFT_ATTRS_US, tid);
       entry_out->attr_timeout = (double)DRAFT_ATTRS_US / G_USEC_PER_SEC;

@@ -23,7 +23,8 @@
 typedef struct
 {
   guint64 bucket;
-  gint64 until_us;
+  gint64 asked_us;
+  gint64 until_us; /* 0: not promised so far */
   char backing[];
 } Absence;
 
@@ -64,13 +65,14 @@ absence_equal (gconstpointer a, gconstpointer b)
 }
 
 static Absence *
-absence_new (guint64 bucket, const char *backing, gint64 until_us)
+absence_new (guint64 bucket, const char *backing, gint64 asked_us)
 {
   gsize size = strlen (backing) + 1;
   Absence *absence = g_malloc (sizeof *absence + size);
 
   absence->bucket = bucket;
-  absence->until_us = until_us;
+  absence->asked_us = asked_us;
+  absence->until_us = 0;
   memcpy (absence->backing, backing, size);
   return absence;
 }
@@ -276,7 +278,10 @@ gint64
 ttl_promises_note_absence (TtlPromises *self, guint64 bucket, const char *backing,
                            const TtlStamp *stamp)
 {
-  gint64 now_us = g_get_monotonic_time ();
+  const gint64 now_us = g_get_monotonic_time ();
+  g_autofree Absence *key = absence_new (bucket, backing, now_us);
+  gboolean is_asked_again;
+  Absence *found;
 
   if (!ttl_promises_may_be_made (self))
     return 0;
@@ -286,8 +291,17 @@ ttl_promises_note_absence (TtlPromises *self, guint64 bucket, const char *backin
   TTL_LOCKED (&self->lock);
   if (!ttl_promises_is_unchanged (self, bucket, backing, stamp))
     return 0;
-  g_hash_table_add (self->absences,
-                    absence_new (bucket, backing, now_us + LONGEST_US + TTL_PROMISE_LATE_US));
+  found = g_hash_table_lookup (self->absences, key);
+  if (found == NULL)
+    {
+      g_hash_table_add (self->absences, g_steal_pointer (&key));
+      return 0;
+    }
+  is_asked_again = found->asked_us + LONGEST_US > now_us;
+  found->asked_us = now_us;
+  if (!is_asked_again)
+    return 0;
+  found->until_us = now_us + LONGEST_US + TTL_PROMISE_LATE_US;
   return LONGEST_US;
 }
 

@@ -132,6 +132,69 @@ Test (a_draft, shows_in_no_size_that_the_kernel_knows)
 }
 
 static int
+create_again_and_again (const void *data G_GNUC_UNUSED)
+{
+  gint64 until = now_ns () + 4000 * MS;
+
+  while (now_ns () < until)
+    if (put (at ("k"), "value") < 0 || unlink (at ("k")) < 0 || exists (at ("k"))
+        || exists (at ("k")))
+      return 1;
+  return 0;
+}
+
+static int
+look_for_an_empty_one (const void *data G_GNUC_UNUSED)
+{
+  const char *path = at ("k");
+  gint64 until = now_ns () + 3900 * MS;
+  struct stat st;
+
+  while (now_ns () < until)
+    if (stat (path, &st) == 0 ? st.st_size != 5 : errno != ENOENT)
+      return 1;
+  return 0;
+}
+
+/* Where a name's absence was promised, the kernel makes it lead to the draft a moment before it forgets that. */
+Test (a_draft, shows_in_no_absence_that_the_kernel_knows)
+{
+  pid_t writer = start_child (ANY_USER, create_again_and_again, NULL);
+  pid_t readers[3];
+
+  for (guint i = 0; i < G_N_ELEMENTS (readers); i++)
+    readers[i] = start_child (ANY_USER, look_for_an_empty_one, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (readers); i++)
+    cr_expect_eq (wait_for (readers[i]), 0, "reader %u", i);
+  cr_expect_eq (wait_for (writer), 0);
+}
+
+static int
+stat_descriptor (const void *data)
+{
+  struct stat st;
+
+  return fstat (*(const int *)data, &st) < 0 ? errno : st.st_size == 3 ? 0 : 1;
+}
+
+/* It asks like somebody who has come by the path. */
+Test (a_draft, of_a_known_absence_can_be_asked_by_who_inherits_it)
+{
+  int fd;
+
+  cr_assert_not (exists (at ("k")));
+  cr_assert_not (exists (at ("k")));
+  fd = open (at ("k"), O_WRONLY | O_CREAT, 0666);
+  assert_ok (fd);
+  assert_ok (write_all (fd, "val"));
+  cr_expect_eq (in_child (0, stat_descriptor, &fd), 0);
+  cr_expect_eq (in_child (ANY_USER, stat_descriptor, &fd), 0);
+  assert_hidden (at ("k"));
+  assert_ok (close (fd));
+  assert_witnessed (at ("k"), "val");
+}
+
+static int
 truncate_and_stay (const void *data G_GNUC_UNUSED)
 {
   int fd = open (at ("k"), O_WRONLY | O_TRUNC | O_CLOEXEC);
