@@ -568,6 +568,7 @@ stat_value (TtlFs *self, TtlNode *node, TtlBucket *bucket, const char *backing, 
   if (res == 0 && ttl_node_is_of (node, &entry.st))
     {
       *st_out = entry.st;
+      ttl_node_saw (node, st_out);
       *timeout_out = promise_attrs (self, node, bucket, &stamp, &entry, tid);
       return 0;
     }

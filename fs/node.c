@@ -523,6 +523,16 @@ ttl_node_set_seen (TtlNode *node, const struct stat *st)
   node->seen = *st;
 }
 
+void
+ttl_node_saw (TtlNode *node, const struct stat *st)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  if (is_same_version (&node->version, st)
+      && ttl_timespec_ns (&st->st_ctim) >= ttl_timespec_ns (&node->seen.st_ctim))
+    node->seen = *st;
+}
+
 /* Of what is open, or has become a writer's, the kernel may have been told other attributes than those. */
 TtlAccess
 ttl_node_access (TtlNode *node, const TtlOwner *who, guint wanted)

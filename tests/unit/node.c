@@ -50,6 +50,26 @@ Test (node, an_open_is_sent_back_once)
   ttl_nodes_free (nodes);
 }
 
+/* Who asks for a version that has just gone is told what it was last, not what it was when it was found. */
+Test (node, what_was_seen_of_a_version_is_the_newest)
+{
+  TtlNodes *nodes = new_nodes ();
+  TtlNode *node = look_up_value (nodes, "k");
+  const struct stat renewed = { .st_ino = INO, .st_mtim = { 20, 0 }, .st_ctim = { 20, 0 } };
+  const struct stat earlier = { .st_ino = INO, .st_mtim = { 10, 0 }, .st_ctim = { 10, 0 } };
+  const struct stat another = { .st_ino = INO + 1, .st_mtim = { 30, 0 }, .st_ctim = { 30, 0 } };
+  struct stat seen;
+
+  ttl_node_saw (node, &renewed);
+  ttl_node_saw (node, &earlier);
+  ttl_node_saw (node, &another);
+  ttl_node_get_seen (node, &seen);
+  cr_expect_eq (seen.st_ino, INO);
+  cr_expect_eq (seen.st_mtim.tv_sec, 20);
+  forget (nodes, node);
+  ttl_nodes_free (nodes);
+}
+
 /* open(O_RDONLY) was sent back and then found nothing: nobody tells us. The next open of that thread is another one, and
  * served as it is it would write to a version that may be gone: ENOENT from O_CREAT. */
 Test (node, an_open_to_read_that_ended_elsewhere_is_none_to_write)
