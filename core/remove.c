@@ -56,19 +56,26 @@ is_unchanged (const struct stat *now, const struct stat *then)
          && now->st_mtim.tv_nsec == then->st_mtim.tv_nsec;
 }
 
+static gboolean
+is_identity (const Verdict *verdict, int dir_fd, const char *name)
+{
+  TtlIdentity identity;
+
+  return ttl_identity_of_name (dir_fd, name, &identity) == 0
+         && ttl_identity_equal (&identity, verdict->identity);
+}
+
 /* *@seen is the file as it was at the last look, or zero; and as it is at this one. */
 static gboolean
 is_condemned (const Verdict *verdict, int dir_fd, const char *name, struct stat *seen)
 {
-  TtlIdentity identity;
   TtlDeadline deadline;
   TtlDuration ttl;
   struct stat st;
   int res;
 
   if (verdict->identity != NULL)
-    return ttl_identity_of_name (dir_fd, name, &identity) == 0
-           && ttl_identity_equal (&identity, verdict->identity);
+    return is_identity (verdict, dir_fd, name);
   if (fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
     return FALSE;
   if (is_unchanged (&st, seen))
@@ -136,12 +143,10 @@ captured_name (const TtlStore *self, TtlName name_out)
 static gboolean
 is_as_seen (const Verdict *verdict, int dir_fd, const char *name, const TtlCapture *capture)
 {
-  TtlIdentity identity;
   struct stat st;
 
   if (verdict->identity != NULL)
-    return ttl_identity_of_name (dir_fd, name, &identity) == 0
-           && ttl_identity_equal (&identity, verdict->identity);
+    return is_identity (verdict, dir_fd, name);
   return fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0
          && is_unchanged (&st, &capture->seen);
 }
@@ -152,7 +157,7 @@ is_as_seen (const Verdict *verdict, int dir_fd, const char *name, const TtlCaptu
 static int
 take_off (const Verdict *verdict, int dir_fd, TtlCapture *capture)
 {
-  g_auto (TtlUrgent) urgent = ttl_urgent_begin ();
+  g_auto (TtlUrgent) urgent G_GNUC_UNUSED = ttl_urgent_begin ();
 
   if (!is_as_seen (verdict, dir_fd, verdict->backing, capture))
     return -EAGAIN;

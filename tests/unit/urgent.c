@@ -35,14 +35,16 @@ Test (urgent, leaves_a_thread_as_nice_as_it_was)
 Test (urgent, changes_nothing_where_it_may_not)
 {
   const struct rlimit none = { 0 };
+  const uid_t user = geteuid ();
   TtlUrgent urgent;
 
   cr_assert_eq (setrlimit (RLIMIT_RTPRIO, &none), 0);
-  if (geteuid () == 0)
+  if (user == 0)
     cr_assert_eq (seteuid (65534), 0);
   cr_expect_not (ttl_urgent_is_possible ());
   urgent = ttl_urgent_begin ();
   cr_expect_eq (sched_getscheduler (0), SCHED_OTHER);
   ttl_urgent_end (&urgent);
   cr_expect_eq (sched_getscheduler (0), SCHED_OTHER);
+  cr_expect_eq (seteuid (user), 0);
 }
