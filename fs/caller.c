@@ -164,11 +164,27 @@ flags_of (const char *fdinfo)
   return flags != NULL ? (int)strtol (flags + strlen ("flags:"), NULL, 8) : 0;
 }
 
+/* The file system that the descriptor leads to; 0 where that cannot be seen. */
+static dev_t
+device_of (pid_t tid, const char *fdinfo)
+{
+  const char *mount = strstr (fdinfo, "\nmnt_id:");
+
+  return mount != NULL ? ttl_mount_device (tid, atoi (mount + strlen ("\nmnt_id:"))) : 0;
+}
+
+static ino_t
+inode_of (const char *fdinfo)
+{
+  const char *inode = strstr (fdinfo, "\nino:");
+
+  return inode != NULL ? g_ascii_strtoull (inode + strlen ("\nino:"), NULL, 10) : 0;
+}
+
 static gboolean
 is_file (pid_t tid, const char *fd, dev_t dev, ino_t ino, gboolean with_o_path)
 {
   char path[64], text[1024];
-  const char *mnt, *inode;
   dev_t its;
 
   g_snprintf (path, sizeof path, "fdinfo/%.16s", fd);
@@ -176,11 +192,9 @@ is_file (pid_t tid, const char *fd, dev_t dev, ino_t ino, gboolean with_o_path)
     return FALSE;
   if (!with_o_path && flags_of (text) & O_PATH)
     return FALSE;
-  inode = strstr (text, "\nino:");
-  mnt = strstr (text, "\nmnt_id:");
-  if (inode == NULL || mnt == NULL || g_ascii_strtoull (inode + strlen ("\nino:"), NULL, 10) != ino)
+  if (inode_of (text) != ino)
     return FALSE;
-  its = dev != 0 ? ttl_mount_device (tid, atoi (mnt + strlen ("\nmnt_id:"))) : 0;
+  its = dev != 0 ? device_of (tid, text) : 0;
   return its != 0 ? its == dev : has_path (tid, fd);
 }
 
@@ -229,34 +243,44 @@ ttl_caller_is_killed (pid_t tid)
 
 #define DELETED " (deleted)" /* so the kernel marks a name that it looks up anew, too */
 
+/* What cannot be seen does not speak against it. */
 static gboolean
-is_open_with (pid_t tid, const char *fd, int access)
+is_sought (pid_t tid, const char *fd, const TtlSought *sought)
 {
-  char file[64], text[512];
+  char file[64], text[1024];
+  dev_t dev;
+  ino_t ino;
 
   g_snprintf (file, sizeof file, "fdinfo/%s", fd);
-  return read_proc (tid, file, text, sizeof text) > 0 && strstr (text, "flags:") != NULL
-         && (flags_of (text) & O_ACCMODE) == access;
+  if (read_proc (tid, file, text, sizeof text) <= 0 || strstr (text, "flags:") == NULL
+      || (flags_of (text) & O_ACCMODE) != sought->access)
+    return FALSE;
+  ino = inode_of (text);
+  if (ino != 0 && (sought->inos[0] != 0 || sought->inos[1] != 0) && ino != sought->inos[0]
+      && ino != sought->inos[1])
+    return FALSE;
+  dev = sought->dev != 0 ? device_of (tid, text) : 0;
+  return dev == 0 || dev == sought->dev;
 }
 
 static gboolean
-fits (const char *path, TtlCallerIsIt is_it, gpointer data)
+fits (const char *path, const TtlSought *sought)
 {
   const char *name = strrchr (path, '/');
   g_autofree char *rest = NULL;
 
   if (name == NULL)
     return FALSE;
-  if (is_it (name + 1, data))
+  if (sought->is_it (name + 1, sought->data))
     return TRUE;
   if (!g_str_has_suffix (name, DELETED))
     return FALSE;
   rest = g_strndup (name + 1, strlen (name + 1) - strlen (DELETED));
-  return is_it (rest, data);
+  return sought->is_it (rest, sought->data);
 }
 
 guint
-ttl_caller_count_open (pid_t tid, int access, TtlCallerIsIt is_it, gpointer data)
+ttl_caller_count_open (pid_t tid, const TtlSought *sought)
 {
   char path[64];
   g_autoptr (DIR) dir = NULL;
@@ -273,14 +297,14 @@ ttl_caller_count_open (pid_t tid, int access, TtlCallerIsIt is_it, gpointer data
       if (len <= 0)
         continue;
       target[len] = '\0';
-      if (fits (target, is_it, data) && is_open_with (tid, entry->d_name, access))
+      if (fits (target, sought) && is_sought (tid, entry->d_name, sought))
         n++;
     }
   return n;
 }
 
 guint
-ttl_caller_count_everybodys (int access, TtlCallerIsIt is_it, gpointer data)
+ttl_caller_count_everybodys (const TtlSought *sought)
 {
   g_autoptr (DIR) dir = opendir ("/proc");
   const struct dirent *entry;
@@ -291,7 +315,7 @@ ttl_caller_count_everybodys (int access, TtlCallerIsIt is_it, gpointer data)
       const pid_t pid = atoi (entry->d_name);
 
       if (pid > 0 && pid != getpid ())
-        n += ttl_caller_count_open (pid, access, is_it, data);
+        n += ttl_caller_count_open (pid, sought);
     }
   return n;
 }

@@ -38,11 +38,20 @@ gboolean ttl_caller_has_open (pid_t tid, dev_t dev, ino_t ino);
 gboolean ttl_caller_has_opened (pid_t tid, dev_t dev, ino_t ino);
 /* Whether that can be seen of the thread. */
 gboolean ttl_caller_shows_open (pid_t tid);
-/* How many descriptors the process of thread @tid, or all processes that we may look into, have that were opened with @access
- * (O_RDONLY, O_WRONLY or O_RDWR) and whose last name @is_it says is the one. What is only mapped, or on its way through a
- * socket, does not show. */
-typedef gboolean (*TtlCallerIsIt) (const char *name, gpointer data);
-guint ttl_caller_count_open (pid_t tid, int access, TtlCallerIsIt is_it, gpointer data);
-guint ttl_caller_count_everybodys (int access, TtlCallerIsIt is_it, gpointer data);
+/* A file that somebody may have open. */
+typedef struct
+{
+  int access;    /* with which: O_RDONLY, O_WRONLY or O_RDWR */
+  dev_t dev;     /* of the file system that it is in; 0: not known, so of any */
+  ino_t inos[2]; /* the numbers that its inode may have; both 0: not known */
+  gboolean (*is_it) (const char *name,
+                     gpointer data); /* whether that, the last of its path, is its name */
+  gpointer data;
+} TtlSought;
+
+/* How many descriptors of it the process of thread @tid, or all processes that we may look into, have. What is only mapped, or on
+ * its way through a socket, does not show. */
+guint ttl_caller_count_open (pid_t tid, const TtlSought *sought);
+guint ttl_caller_count_everybodys (const TtlSought *sought);
 /* Whether these are all that there are, outside pid namespaces that we cannot see. */
 gboolean ttl_caller_sees_everybody (void);

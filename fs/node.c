@@ -524,6 +524,15 @@ ttl_node_set_seen (TtlNode *node, const struct stat *st)
 }
 
 void
+ttl_node_get_inos (TtlNode *node, ino_t inos_out[2])
+{
+  TTL_LOCKED (&node->table->lock);
+
+  inos_out[0] = node->seen.st_ino;
+  inos_out[1] = node->version.st_ino;
+}
+
+void
 ttl_node_saw (TtlNode *node, const struct stat *st)
 {
   TTL_LOCKED (&node->table->lock);

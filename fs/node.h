@@ -104,6 +104,8 @@ gboolean ttl_node_is_of (TtlNode *node, const struct stat *st);
 /* What was told of it last. */
 void ttl_node_get_seen (TtlNode *node, struct stat *st_out);
 void ttl_node_set_seen (TtlNode *node, const struct stat *st);
+/* By which numbers the kernel may know the node's inode: what it was told last, and of the version that it stands for; 0: none. */
+void ttl_node_get_inos (TtlNode *node, ino_t inos_out[2]);
 /* The node's version was found to be @st. It is told so if nothing newer was (a change of attributes moves the ctime). */
 void ttl_node_saw (TtlNode *node, const struct stat *st);
 /* What access @who has, by the kernel's own check of @node, to what may stand in for its version. */

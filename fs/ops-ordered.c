@@ -650,19 +650,36 @@ ordered_release (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   ttl_order_released (fs->order, closing);
 }
 
+/* Whether a descriptor of @other's inode may be taken for one that @sought says. */
+static gboolean
+looks_alike (const TtlHandle *other, const TtlSought *sought)
+{
+  ino_t inos[2];
+
+  ttl_node_get_inos (other->node, inos);
+  for (guint i = 0; i < G_N_ELEMENTS (inos); i++)
+    if (inos[i] != 0 && (inos[i] == sought->inos[0] || inos[i] == sought->inos[1]))
+      return TRUE;
+  return sought->inos[0] == 0 && sought->inos[1] == 0;
+}
+
 static guint
-count_others (const TtlHandle *handle, const TtlLockFile *locks, int access, gpointer data)
+describe (const TtlHandle *handle, const TtlLockFile *locks, int access, TtlSought *sought,
+          gpointer data)
 {
   TtlFs *fs = data;
   GHashTableIter iter;
   gpointer other;
   guint n = 0;
 
+  sought->dev = fs->dev;
   TTL_LOCKED (&fs->handles_lock);
+  if (g_hash_table_contains (fs->handles, handle))
+    ttl_node_get_inos (handle->node, sought->inos);
   g_hash_table_iter_init (&iter, fs->handles);
   while (g_hash_table_iter_next (&iter, &other, NULL))
     if (other != handle && ((TtlHandle *)other)->locks == locks
-        && ttl_order_access (other) == access)
+        && ttl_order_access (other) == access && looks_alike (other, sought))
       n++;
   return n;
 }
@@ -675,7 +692,7 @@ greet (void *data, struct fuse_conn_info *conn)
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
   ((TtlFs *)data)->uring_offered = (conn->capable_ext & FUSE_CAP_OVER_IO_URING) != 0;
 #endif
-  ttl_order_count_with (((TtlFs *)data)->order, count_others, data);
+  ttl_order_describe_with (((TtlFs *)data)->order, describe, data);
   ttl_fs_ops.init (data, conn);
 }
 

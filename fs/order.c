@@ -1,7 +1,6 @@
 #define G_LOG_DOMAIN "ttlfs"
 #include "order.h"
 
-#include "caller.h"
 #include "cleanup.h"
 #include "log.h"
 
@@ -39,7 +38,7 @@ struct TtlOrder
   GHashTable *by_handle;
   guint64 flushes;
   gboolean ended;
-  TtlOrderCountOthers count_others; /* constant once the session runs */
+  TtlOrderDescribe describe; /* constant once the session runs */
   gpointer data;
 };
 
@@ -57,9 +56,9 @@ ttl_order_new (TtlNames names)
 }
 
 void
-ttl_order_count_with (TtlOrder *self, TtlOrderCountOthers count_others, gpointer data)
+ttl_order_describe_with (TtlOrder *self, TtlOrderDescribe describe, gpointer data)
 {
-  self->count_others = count_others;
+  self->describe = describe;
   self->data = data;
 }
 
@@ -269,16 +268,18 @@ static gboolean
 is_held (TtlOrder *self, const TtlClosing *closing, gboolean everybody)
 {
   Description description = { self, closing };
+  TtlSought sought = { .access = closing->access, .is_it = is_its_name, .data = &description };
+  guint others
+      = self->describe (closing->handle, closing->locks, closing->access, &sought, self->data);
   guint n;
 
   if (everybody)
-    n = ttl_caller_count_everybodys (closing->access, is_its_name, &description);
+    n = ttl_caller_count_everybodys (&sought);
   else
-    n = ttl_caller_count_open (closing->opener, closing->access, is_its_name, &description);
+    n = ttl_caller_count_open (closing->opener, &sought);
   if (!everybody && !ttl_caller_is_sibling (closing->opener, closing->closer))
-    n += ttl_caller_count_open (closing->closer, closing->access, is_its_name, &description);
-  return n > 0
-         && n > self->count_others (closing->handle, closing->locks, closing->access, self->data);
+    n += ttl_caller_count_open (closing->closer, &sought);
+  return n > others;
 }
 
 /* Looks without the lock. FALSE when there was something to wait for, and it is not known to be held. Nobody having what is

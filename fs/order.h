@@ -40,6 +40,7 @@
  * leaf. */
 #pragma once
 
+#include "caller.h"
 #include "handle.h"
 
 typedef struct TtlOrder TtlOrder;
@@ -58,11 +59,11 @@ void ttl_order_free (TtlOrder *self);
 
 /* How a description is opened: O_RDONLY, O_WRONLY or O_RDWR. */
 int ttl_order_access (const TtlHandle *handle);
-/* @count_others: how many descriptions other than @handle, which may be gone, are open of the key with @locks, with @access.
- * To be called before the first FLUSH. */
-typedef guint (*TtlOrderCountOthers) (const TtlHandle *handle, const TtlLockFile *locks, int access,
-                                      gpointer data);
-void ttl_order_count_with (TtlOrder *self, TtlOrderCountOthers count_others, gpointer data);
+/* @describe: tells in *@sought what is known of the inode of @handle, which may be gone: its device and its numbers; and returns how
+ * many other descriptions that look like it are open of the key with @locks, with @access. To be called before the first FLUSH. */
+typedef guint (*TtlOrderDescribe) (const TtlHandle *handle, const TtlLockFile *locks, int access,
+                                   TtlSought *sought, gpointer data);
+void ttl_order_describe_with (TtlOrder *self, TtlOrderDescribe describe, gpointer data);
 
 /* Thread @tid has closed a descriptor of @handle; before the FLUSH is served. */
 void ttl_order_closing (TtlOrder *self, TtlHandle *handle, pid_t tid);

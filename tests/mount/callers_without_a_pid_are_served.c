@@ -103,10 +103,19 @@ Test (callers_without_a_pid, never_get_an_empty_or_mixed_value)
 
 Test (callers_without_a_pid, see_what_they_put_in_the_next_command)
 {
-  assert_shells ("i=0; while test $i -lt 200; do i=$((i + 1)); echo value-$i > k; "
-                 "test \"$(cat k)\" = value-$i || exit 1; done");
+  assert_shells ("i=0; while test $i -lt 200; do i=$((i + 1)); echo value-$i > k; got=$(cat k); "
+                 "test \"$got\" = value-$i || { echo \"$i: $got, then $(cat k)\"; exit 1; }; done");
   assert_bash ("for i in $(seq 100); do (echo a; /bin/echo b) > g; "
                "test \"$(cat g)\" = \"$(printf 'a\\nb')\" || exit 1; done");
+}
+
+/* Another file of that name which is open to be written, in another bucket or another file system, is not the one that was closed. */
+Test (callers_without_a_pid, see_what_they_put_beside_an_open_file_of_the_same_name)
+{
+  assert_bash (
+      "mkdir b; exec 8>b/k 9>$TMP/k; echo something >&8; "
+      "i=0; while test $i -lt 300; do i=$((i + 1)); (echo a; /bin/echo $i) > k; got=$(cat k); "
+      "test \"$got\" = \"$(printf \"a\\n$i\")\" || { echo \"$i: $got\"; exit 1; }; done");
 }
 
 static int
