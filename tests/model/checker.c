@@ -3,6 +3,8 @@
 #include <string.h>
 
 #define CONFIGS_MAX 3000000
+#define TAKEN_NS \
+  (25 * G_GINT64_CONSTANT (1000000)) /* so long a reaper has a file that it took off its name */
 
 /* ---- values: rows of tokens, interned, so that two are equal when their numbers are ---- */
 
@@ -83,6 +85,7 @@ typedef struct
   guint64 glimpses;                /* a set of ops */
   gint64 since[HISTORY_OPS_MAX];   /* by op: it does not take effect before this, ... */
   guint64 behind[HISTORY_OPS_MAX]; /* ... and only after these: a set of ops */
+  gint64 until[HISTORY_OPS_MAX];   /* nor after this */
   GArray *values;
   GHashTable *tried; /* set of Config */
   guint8 order[HISTORY_OPS_MAX];
@@ -122,7 +125,6 @@ expire (const Search *self, State *state)
     return FALSE;
   state->now = MAX (state->now, deadline (self, state->mtime_from));
   state->life = DEAD;
-  state->mtime_from = 0; /* mtime_to still tells by when it had ended */
   return TRUE;
 }
 
@@ -269,6 +271,16 @@ static void delete (Search *self, const Op *op, State state, Outcomes *out)
     }
 }
 
+/* What has expired a peer may find, and renew, before it is reaped; or when it has just been taken off its name, which it gets back
+ * then, unless another one has it. */
+static gboolean
+can_be_renewed_beside (const Search *self, const Op *op, const State *state)
+{
+  if (state->now <= op->returned_ns)
+    return state->life != ABSENT;
+  return state->life == DEAD && deadline (self, state->mtime_from) <= op->returned_ns;
+}
+
 static void
 touch (Search *self, const Op *op, State state, Outcomes *out)
 {
@@ -278,7 +290,7 @@ touch (Search *self, const Op *op, State state, Outcomes *out)
         come_out (out, &state);
       return;
     }
-  if (op->door == OP_RAW ? state.life == DEAD || state.life == LIVE : see_alive (self, &state))
+  if (op->door == OP_RAW ? can_be_renewed_beside (self, op, &state) : see_alive (self, &state))
     {
       State touched = renewed (op, state);
       come_out (out, &touched);
@@ -503,7 +515,7 @@ limit_of (const Search *self, guint64 done)
 
   for (guint i = 0; i < self->n_ops; i++)
     if (!(done >> i & 1))
-      limit = MIN (limit, self->ops[i].returned_ns);
+      limit = MIN (limit, self->until[i]);
   return limit;
 }
 
@@ -559,7 +571,10 @@ find_bounds (Search *self, guint i)
   const Op *op = &self->ops[i];
 
   self->since[i] = op->invoked_ns;
+  self->until[i] = op->returned_ns;
   self->behind[i] = 0;
+  if (op->verb == OP_TOUCH && op->door == OP_RAW && op->returned_ns != HISTORY_INF)
+    self->until[i] += TAKEN_NS;
   if (checker_lag_ns == 0 || !may_lag (op))
     return;
   self->since[i] -= checker_lag_ns;

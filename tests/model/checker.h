@@ -11,9 +11,10 @@
  * Where a renewal answered that there was nothing to renew, a value that had just ended may have lived again meanwhile.
  *
  * What is different for raw peers: their O_EXCL and delete find a file that has expired and is not yet reaped, their touch
- * may bring it back, and where there is a TTL they may miss a key for the moment in which a reaper looks at it. What
- * they do find or make counts like anybody's. Where one has put a value just when a mount was to replace another version,
- * or to append to one, the mount's, which loses, may be seen meanwhile. Owns nothing, no I/O. */
+ * may bring it back, at once or when the reaper has looked again, and where there is a TTL they may miss a key for the
+ * moment in which a reaper looks at it. What they do find or make counts like anybody's. Where one has put a value just
+ * when a mount was to replace another version, or to append to one, the mount's, which loses, may be seen meanwhile.
+ * Owns nothing, no I/O. */
 #pragma once
 
 #include "history.h"

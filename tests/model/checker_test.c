@@ -76,10 +76,11 @@ stat_key (gint64 from, gint64 to, gint64 size, gint64 mtime)
   op->mtime_from_ns = op->mtime_to_ns = mtime * US;
 }
 
-static void
+static Op *
 raw (Op *op)
 {
   op->door = OP_RAW;
+  return op;
 }
 
 static CheckVerdict
@@ -472,6 +473,44 @@ Test (checker, accepts_that_a_raw_touch_raises_the_dead)
   raw (add (OP_TOUCH, 1040, 1050, OP_DONE));
   get (1060, 1070, 1, 0);
   assert_good (TTL);
+}
+
+/* Where it is 1 ms, a file may be off its name for 25 ms. */
+Test (checker, accepts_that_a_raw_touch_raises_the_dead_a_moment_later)
+{
+  put (0, 10, 1);
+  raw (add (OP_TOUCH, 1040, 1050, OP_DONE))->mtime_to_ns = 30000 * US;
+  get (1060, 1070, 0, 0);
+  get (1080, 26040, 1, 0);
+  assert_good (TTL);
+}
+
+Test (checker, refuses_that_a_raw_touch_raises_the_dead_much_later)
+{
+  put (0, 10, 1);
+  raw (add (OP_TOUCH, 1040, 1050, OP_DONE))->mtime_to_ns = 30000 * US;
+  get (26060, 26070, 0, 0);
+  get (26080, 26090, 1, 0);
+  assert_bad (TTL);
+}
+
+Test (checker, refuses_that_a_raw_touch_in_time_is_to_no_effect_at_first)
+{
+  put (0, 10, 1);
+  raw (add (OP_TOUCH, 500, 510, OP_DONE));
+  get (1020, 1030, 0, 0);
+  get (1040, 1050, 1, 0);
+  assert_bad (TTL);
+}
+
+Test (checker, refuses_that_a_raw_touch_raises_what_another_has_replaced)
+{
+  put (0, 10, 1);
+  raw (add (OP_TOUCH, 1040, 1050, OP_DONE))->mtime_to_ns = 30000 * US;
+  put (1060, 1070, 2);
+  get (2080, 2090, 0, 0);
+  get (2100, 2110, 2, 0);
+  assert_bad (TTL);
 }
 
 Test (checker, refuses_that_a_raw_delete_raises_the_dead)
