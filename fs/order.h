@@ -13,9 +13,10 @@
  *
  * A request about a key waits while a description of that key is closing. Which a description is, is not known after the FLUSH:
  * `: > k` closes the first of two descriptors before the last. A request that comes finds out: it looks whether the
- * process that opened the key, or the one that closed it, has another descriptor of it, then whether anybody has: more of them
- * than there are other descriptions of the key. If so, the close that was flushed was not the last one, and no
- * RELEASE can be on its way before there has been another FLUSH.
+ * process that opened the key, or the one that closed it, has another descriptor of it, then whether anybody has: of a file of
+ * this mount, with this name and one of the inode's numbers, more than there are other descriptions of which the same is
+ * true. If so, the close that was flushed was not the last one, and no RELEASE can be on its way before there has
+ * been another FLUSH.
  *
  * Claim: a request that a process sends after a close() has returned, its own or one that it has been told of, sees what was
  * left for that close's RELEASE to publish.
