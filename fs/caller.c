@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define EXIT_CODE_FIELD 52 /* of /proc/PID/stat, counted from 1 */
 
@@ -43,6 +44,15 @@ pid_t
 ttl_caller_process (pid_t tid)
 {
   return read_status (tid, "\nTgid:");
+}
+
+/* Without PIDFD_THREAD a pidfd can only be had of a process. */
+pid_t
+ttl_caller_leader (pid_t tid)
+{
+  ttl_autofd fd = tid > 0 ? (int)syscall (SYS_pidfd_open, tid, 0) : -1;
+
+  return fd >= 0 ? tid : ttl_caller_process (tid);
 }
 
 pid_t

@@ -12,6 +12,9 @@
 /* The process of thread @tid; 0 when it is gone or not visible. */
 pid_t ttl_caller_process (pid_t tid);
 
+/* The same; takes less of a thread that is its process's first, as most are. */
+pid_t ttl_caller_leader (pid_t tid);
+
 /* Whether thread @other is of the same process as thread @tid, which is waiting for our reply. */
 gboolean ttl_caller_is_sibling (pid_t tid, pid_t other);
 

@@ -27,6 +27,7 @@ ttl_handle_new_writer (TtlNode *node, TtlWriter *writer, int flags, pid_t opener
   self->node = node;
   self->fd = -1;
   self->writer = ttl_writer_ref (writer);
+  self->process = opener == writer->opener ? writer->process : ttl_caller_leader (opener);
   self->append = (flags & O_APPEND) != 0;
   self->readable = (flags & O_ACCMODE) != O_WRONLY;
   self->opener = opener;
@@ -37,12 +38,13 @@ ttl_handle_new_writer (TtlNode *node, TtlWriter *writer, int flags, pid_t opener
   return self;
 }
 
+/* TRUE for the last description. */
 static gboolean
 leave_writer (TtlHandle *self)
 {
   TTL_LOCKED (&self->writer->lock);
 
-  return --self->writer->descriptions == 0;
+  return !self->left && --self->writer->descriptions == 0;
 }
 
 void
@@ -71,8 +73,11 @@ ttl_handle_publish_last (TtlHandle *self)
     return 0;
 
   TTL_LOCKED (&self->writer->lock);
-  return self->writer->descriptions == 1 ? ttl_draft_publish (self->writer->draft, TTL_PUBLISH_LAST)
-                                         : 0;
+  if (self->writer->descriptions == 1)
+    return ttl_draft_publish (self->writer->draft, TTL_PUBLISH_LAST);
+  self->writer->descriptions--;
+  self->left = TRUE;
+  return 0;
 }
 
 gboolean
@@ -82,21 +87,14 @@ ttl_handle_is_awaited (TtlHandle *self)
          || (self->writer != NULL && ttl_draft_is_dirty (self->writer->draft));
 }
 
-/* The process that opened it, or, when its opener is gone, whoever has it now. */
+/* The process that opened it, also when the thread has ended that did, or, when that is gone, whoever has it now. */
 static gboolean
 is_openers (TtlHandle *self, pid_t tid)
 {
   if (tid <= 0)
     return FALSE;
-  return tid == self->opener || ttl_caller_is_sibling (tid, self->opener)
-         || !ttl_caller_exists (self->opener);
-}
-
-/* Something of it is unpublished, and it is for this thread to publish it. */
-static gboolean
-is_to_publish (TtlHandle *self, pid_t tid)
-{
-  return self->writer != NULL && ttl_draft_is_dirty (self->writer->draft) && is_openers (self, tid);
+  return tid == self->opener || ttl_caller_is_sibling (tid, self->process)
+         || !ttl_caller_exists (self->process);
 }
 
 static int
@@ -143,9 +141,10 @@ ttl_handle_flush (TtlHandle *self, pid_t tid)
 }
 
 int
-ttl_handle_unlock (TtlHandle *self, pid_t tid)
+ttl_handle_unlock (TtlHandle *self, TtlLockKind kind, pid_t tid)
 {
-  if (!is_to_publish (self, tid))
+  if (self->writer == NULL || !ttl_draft_is_dirty (self->writer->draft)
+      || (kind == TTL_LOCK_POSIX && !is_openers (self, tid)))
     return 0;
 
   TTL_LOCKED (&self->writer->lock);

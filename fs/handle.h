@@ -15,9 +15,11 @@ typedef struct
   gboolean append;    /* O_APPEND */
   gboolean readable;  /* not O_WRONLY */
   pid_t opener;       /* the thread that opened it */
+  pid_t process;      /* writer: its process; 0: not known */
   TtlLockFile *locks; /* the key's locks; constant */
   gint locked;        /* atomic; a lock was asked for through it */
-  gint closed; /* atomic; its opener has closed a descriptor, and nothing was written since */
+  gint closed;   /* atomic; its opener has closed a descriptor, and nothing was written since */
+  gboolean left; /* it is none of the writer's descriptions any more */
   gboolean
       releasing; /* its RELEASE is being served; guarded by the lock of who keeps the handles */
 } TtlHandle;
@@ -30,7 +32,8 @@ TtlHandle *ttl_handle_new_writer (TtlNode *node, TtlWriter *writer, int flags, p
 /* Drops it without publishing; the last description of a writer takes the writer off its node. */
 void ttl_handle_free (TtlHandle *self);
 
-/* Publishes what is left if this is the last description. */
+/* Publishes what is left if this is the last description; otherwise it is none from then on, so that of several that go at once one is
+ * the last. */
 int ttl_handle_publish_last (TtlHandle *self);
 
 /* Whether its release will publish something or give up a lock, so that who comes later must find it done. */
@@ -42,8 +45,9 @@ int ttl_handle_flush (TtlHandle *self, pid_t tid);
 
 /* Locks are taken to read, change and write back, by one after the other. So what was written under a lock is published
  * before the lock is given up, and a description that has got one, and has changed nothing yet, goes on from the value that
- * stands there now instead of the one that it opened. */
-int ttl_handle_unlock (TtlHandle *self, pid_t tid);
+ * stands there now instead of the one that it opened. A flock() is the description's, and whoever has that may give it up: flock(1)
+ * is a child of who wrote. A lock of @kind POSIX that thread @tid gives up is its process's. */
+int ttl_handle_unlock (TtlHandle *self, TtlLockKind kind, pid_t tid);
 void ttl_handle_locked (TtlHandle *self, gint64 now_ns);
 
 /* A listing; the mutex serialises the readers of one open directory. */

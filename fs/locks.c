@@ -681,6 +681,25 @@ ttl_lock_get (TtlLockFile *self, TtlLockKind kind, const TtlLock *wanted, TtlLoc
         = (TtlLock){ owner, range->handle, range->start, range->end, range->pid, range->type };
 }
 
+gboolean
+ttl_lock_is_weaker (TtlLockFile *self, TtlLockKind kind, const TtlLock *wanted)
+{
+  const GPtrArray *holders = self->holders[kind];
+  const Holder *holder;
+  TtlLock lock;
+  guint at;
+
+  if (wanted->type != F_RDLCK || normalize (kind, wanted, &lock) < 0)
+    return FALSE;
+  TTL_LOCKED (&self->locks->lock);
+  at = find_holder (holders, lock.owner);
+  holder = at < holders->len ? holders->pdata[at] : NULL;
+  for (guint i = 0; holder != NULL && i < holder->n_ranges; i++)
+    if (holder->ranges[i].type == F_WRLCK && overlaps (&holder->ranges[i], &lock))
+      return TRUE;
+  return FALSE;
+}
+
 void
 ttl_lock_release_owner (TtlLockFile *self, TtlLockKind kind, guint64 owner)
 {

@@ -95,6 +95,9 @@ gboolean ttl_locks_cancel (TtlLocks *self, guint64 ticket);
 void ttl_lock_get (TtlLockFile *self, TtlLockKind kind, const TtlLock *wanted,
                    TtlLock *conflict_out);
 
+/* Whether its owner has exclusively what @wanted makes a shared lock. */
+gboolean ttl_lock_is_weaker (TtlLockFile *self, TtlLockKind kind, const TtlLock *wanted);
+
 /* A process closes a descriptor of the key (FLUSH): its POSIX locks go, whichever descriptor
  * they came through. A thread of it that waits goes on waiting, as on Linux, where close() in
  * one thread is not heard in another. */

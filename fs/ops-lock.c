@@ -182,7 +182,8 @@ end_waits (TtlFs *fs, gboolean all)
     {
       Wait *wait = link->data;
 
-      wait->res = -EINTR;
+      wait->res
+          = all ? -ENOTCONN : -EINTR; /* nobody was interrupted: the kernel would begin anew */
       finish (wait);
     }
 }
@@ -209,8 +210,8 @@ set_lock (fuse_req_t req, const struct fuse_file_info *fi, TtlLockKind kind, con
   int res = 0;
 
   g_atomic_int_set (&handle->locked, TRUE);
-  if (wanted->type == F_UNLCK)
-    res = ttl_handle_unlock (handle, ttl_fs_caller (req));
+  if (wanted->type == F_UNLCK || ttl_lock_is_weaker (handle->locks, kind, wanted))
+    res = ttl_handle_unlock (handle, kind, ttl_fs_caller (req));
   if (res < 0)
     {
       ttl_reply (req, res); /* still locked, still unpublished: it may be tried again */
@@ -230,6 +231,9 @@ set_lock (fuse_req_t req, const struct fuse_file_info *fi, TtlLockKind kind, con
   may_wait = begin_wait (wait);
   if (may_wait)
     fuse_req_interrupt_func (req, interrupted, wait);
+  /* Over io_uring an interrupt says only that there was one, and maybe did before this was among what waits. */
+  if (may_wait && fs->over_uring && ttl_caller_has_signal (wait->tid))
+    (void)ttl_locks_cancel (fs->locks, wait->ticket);
   res = ttl_lock_set (handle->locks, kind, wanted, wait->ticket, may_wait ? granted : NULL, wait);
   if (res == -EINPROGRESS)
     return;

@@ -11,6 +11,7 @@ ttl_writer_new (TtlDraft *draft, pid_t opener)
   pthread_mutex_init (&self->lock, NULL);
   self->draft = draft;
   self->opener = opener;
+  self->process = ttl_caller_leader (opener);
   return self;
 }
 
@@ -34,21 +35,13 @@ ttl_writer_unref (TtlWriter *self)
 gboolean
 ttl_writer_is_of (TtlWriter *self, pid_t tid, pid_t *process_inout)
 {
-  gint mine;
-
   if (tid <= 0)
     return FALSE;
-  if (tid == self->opener)
+  if (tid == self->opener || tid == self->process)
     return TRUE;
-  mine = g_atomic_int_get (&self->opener_process);
-  if (mine == 0)
-    {
-      mine = ttl_caller_process (self->opener);
-      g_atomic_int_set (&self->opener_process, mine);
-    }
   if (*process_inout == 0)
     *process_inout = ttl_caller_process (tid);
-  return mine != 0 && mine == *process_inout;
+  return self->process != 0 && self->process == *process_inout;
 }
 
 void

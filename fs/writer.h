@@ -14,13 +14,14 @@ typedef struct
   gint refs;            /* atomic */
   pthread_mutex_t lock; /* order 3; guards the draft and what follows */
   TtlDraft *draft;
-  guint descriptions;  /* open file descriptions: the last one to go publishes */
-  pid_t last;          /* the thread that changed its content last; 0: none, or unknown */
-  pid_t opener;        /* the thread that opened it first; constant */
-  gint opener_process; /* atomic; its process once it was asked for, 0 before */
+  guint descriptions; /* open file descriptions: the last one to go publishes */
+  pid_t last;         /* the thread that changed its content last; 0: none, or unknown */
+  pid_t
+      opener; /* the thread that opened it first, which may end before its process does; constant */
+  pid_t process; /* that process; 0: not known; constant */
 } TtlWriter;
 
-/* @draft is taken. Starts with one reference and no description. */
+/* @draft is taken. Starts with one reference and no description. @opener waits for our reply. */
 TtlWriter *ttl_writer_new (TtlDraft *draft, pid_t opener);
 TtlWriter *ttl_writer_ref (TtlWriter *self);
 void ttl_writer_unref (TtlWriter *self);

@@ -3,6 +3,8 @@
  * inherited. */
 #include "mount.h"
 
+#include <pthread.h>
+
 TestSuite (a_flush, .init = mount_setup, .fini = mount_teardown, .timeout = 60);
 
 Test (a_flush, before_any_data_publishes_nothing)
@@ -144,4 +146,29 @@ Test (a_flush, of_a_reader_changes_nothing)
   for (int i = 0; i < 3; i++)
     assert_value (at ("k"), "value");
   cr_assert_eq (mtime_ns (at ("k")), mtime);
+}
+
+static void *
+open_k (void *fd_out)
+{
+  *(int *)fd_out = open (at ("k"), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  return NULL;
+}
+
+/* Of a pool, say. Its process goes on with what it has opened, and a child that lets go of it at its exec is still a child. */
+Test (a_flush, by_a_child_publishes_nothing_when_the_thread_that_opened_it_has_ended)
+{
+  pthread_t thread;
+  int fd;
+
+  cr_assert_eq (pthread_create (&thread, NULL, open_k, &fd), 0);
+  pthread_join (thread, NULL);
+  assert_ok (fd);
+  assert_ok (write_all (fd, "half"));
+  assert_ok (run ("true", NULL).status);
+  assert_hidden (at ("k"));
+  cr_expect (exists (at ("k")), "the process does not see its own draft");
+  assert_ok (write_all (fd, " and half"));
+  assert_ok (close (fd));
+  assert_witnessed (at ("k"), "half and half");
 }

@@ -142,6 +142,33 @@ Test (under_a_lock, in_a_shell_nothing_is_lost)
 }
 
 /* A key that two have created goes on, for the second to get the lock, from what the first has put. */
+/* flock(1) is a child of the shell, as is who wrote. */
+Test (under_a_lock, what_children_wrote_is_there_when_a_child_gives_it_up)
+{
+  need ("flock");
+  assert_shells ("exec 9<>k; flock 9; /bin/echo something >&9; flock -u 9; "
+                 "test \"$(cat $BACKING/k)\" = something || exit 1; exec 9>&-; rm k");
+}
+
+Test (under_a_lock, what_was_written_is_there_when_others_may_read_it)
+{
+  const struct flock shared = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+  const Counter by_fcntl = { .kind = BY_FCNTL };
+  int fd = open (at ("k"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+  assert_ok (fd);
+  assert_ok (flock (fd, LOCK_EX));
+  assert_ok (write_all (fd, "one"));
+  assert_ok (flock (fd, LOCK_SH));
+  assert_witnessed (at ("k"), "one");
+  assert_ok (lock (&by_fcntl, fd, TRUE));
+  assert_ok (write_all (fd, "two"));
+  assert_witnessed (at ("k"), "one");
+  assert_ok (fcntl (fd, F_SETLK, &shared));
+  assert_witnessed (at ("k"), "onetwo");
+  close (fd);
+}
+
 Test (under_a_lock, what_others_put_is_seen_by_who_created_the_key)
 {
   assert_bash ("cd $MNT; bash -c 'exec 8<>n; sleep 0.4; flock 8; read x <&8; test \"$x\" = 1; echo "

@@ -2,6 +2,7 @@
 #include "mount.h"
 
 #include <signal.h>
+#include <sys/file.h>
 
 static void
 mount_and_put (void)
@@ -56,6 +57,33 @@ Test (the_daemon, publishes_nothing_half_written_when_told_to_end)
   mount_wait (mount_number (1));
   cr_assert (g_strcmp0 (get (raw ("k")), "value") == 0 || g_strcmp0 (get (raw ("k")), "half") == 0);
   cr_assert_eq (count_scratch (backing_dir ()), 0);
+}
+
+static int
+wait_for_lock (const void *data G_GNUC_UNUSED)
+{
+  int fd = open (at ("k"), O_RDWR | O_CLOEXEC);
+
+  if (fd < 0 || put (at ("ready"), "") < 0)
+    return 1;
+  return flock (fd, LOCK_EX) < 0 ? errno : 0;
+}
+
+/* Nobody has interrupted them: the kernel would make an ERESTARTSYS of that, which no program knows. */
+Test (the_daemon, tells_who_waits_for_a_lock_that_it_is_gone)
+{
+  int fd = open (at ("k"), O_RDWR | O_CLOEXEC);
+  pid_t waiter;
+
+  assert_ok (fd);
+  assert_ok (flock (fd, LOCK_EX));
+  waiter = start_child (ANY_USER, wait_for_lock, NULL);
+  assert_eventually (5000, exists (raw ("ready")));
+  sleep_ms (100);
+  assert_ok (kill (mount_pid (mount_number (1)), SIGTERM));
+  cr_expect_eq (wait_for (waiter), ENOTCONN);
+  close (fd);
+  mount_wait (mount_number (1));
 }
 
 Test (the_daemon, survives_sigpipe)

@@ -139,6 +139,18 @@ Test (the_last_close, of_a_thousand_keys_is_always_seen)
     }
 }
 
+/* Two descriptions of one draft end at the same time; one of them is the last. */
+Test (the_last_close, of_two_at_once_publishes)
+{
+  for (int i = 0; i < 200; i++)
+    {
+      const char *name = text ("k%d", i);
+
+      assert_bash (text ("exec 3>%s 4>>/dev/fd/3", name));
+      cr_assert (EVENTUALLY (2000, exists (at (name))), "%s was lost", name);
+    }
+}
+
 /* The kernel takes back a RELEASE that nobody has read yet when it unmounts. */
 Test (the_last_close, is_not_lost_to_an_unmount)
 {
