@@ -34,6 +34,12 @@ struct TtlDraft /* guarded by the description's owner, but for the two atomics *
   gint64
       append_from; /* what lies behind was appended, and nothing else was changed; -1 otherwise */
 
+  struct /* as it was when a change of the content was begun that may fail */
+  {
+    gboolean own, touched, written, refused, mtime_set, dirty;
+    gint64 append_from;
+  } before;
+
   /* Set through the description since the last publication; what is not, comes from the key. */
   gboolean mode_set, owner_set, mtime_set, ttl_set;
   gint64 mtime_ns;

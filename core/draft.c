@@ -556,8 +556,16 @@ ttl_draft_stat (TtlDraft *self, struct stat *st_out)
 int
 ttl_draft_change (TtlDraft *self, gboolean keep, int *fd_out)
 {
-  int res = self->own_fd >= 0 ? 0 : begin (self, keep);
+  int res;
 
+  self->before.own = self->own_fd >= 0;
+  self->before.touched = self->touched;
+  self->before.written = self->written;
+  self->before.refused = self->refused;
+  self->before.mtime_set = self->mtime_set;
+  self->before.dirty = ttl_draft_is_dirty (self);
+  self->before.append_from = self->append_from;
+  res = self->before.own ? 0 : begin (self, keep);
   if (res < 0)
     return res;
   self->append_from = -1;
@@ -567,6 +575,19 @@ ttl_draft_change (TtlDraft *self, gboolean keep, int *fd_out)
   g_atomic_int_set (&self->dirty, !self->orphan);
   *fd_out = self->own_fd;
   return 0;
+}
+
+void
+ttl_draft_change_failed (TtlDraft *self)
+{
+  if (!self->before.own && self->base_fd >= 0)
+    ttl_draft_drop_own (self);
+  self->touched = self->before.touched;
+  self->written = self->before.written;
+  self->refused = self->before.refused;
+  self->mtime_set = self->before.mtime_set;
+  self->append_from = self->before.append_from;
+  g_atomic_int_set (&self->dirty, self->before.dirty);
 }
 
 void
@@ -640,7 +661,10 @@ ttl_draft_resize (TtlDraft *self, gint64 size_bytes)
   int fd, res = ttl_draft_change (self, size_bytes > 0, &fd);
 
   if (res == 0 && ftruncate (fd, size_bytes) < 0)
-    res = -errno;
+    {
+      res = -errno;
+      ttl_draft_change_failed (self);
+    }
   if (res == 0 && size_bytes == 0)
     self->spoiled = 0;
   return res;

@@ -62,6 +62,8 @@ int ttl_draft_fd (TtlDraft *self);
 /* A descriptor to change the content through; borrowed likewise. Copies the base first, if that has not been done.
  * @keep FALSE: the change is a truncation to nothing, so that there is nothing to copy. */
 int ttl_draft_change (TtlDraft *self, gboolean keep, int *fd_out);
+/* That change has failed, and nothing is different: then it is not to be published, either. Right after it. */
+void ttl_draft_change_failed (TtlDraft *self);
 /* Writes at @offset, or, TTL_WRITE_AT_END, behind the end of the content: then what other writers append meanwhile is
  * kept when this is published (what there is to be kept is decided just before: a lease that ends at that very moment
  * counts as alive). Returns the bytes written or -errno. A write that the backing file system refuses, in

@@ -475,7 +475,10 @@ op_fallocate (fuse_req_t req, fuse_ino_t ino G_GNUC_UNUSED, int mode, off_t offs
       TTL_LOCKED (&handle->writer->lock);
       res = ttl_draft_change (handle->writer->draft, TRUE, &fd);
       if (res == 0 && fallocate (fd, mode, offset, length) < 0)
-        res = -errno;
+        {
+          res = -errno;
+          ttl_draft_change_failed (handle->writer->draft);
+        }
       note_change (handle, ttl_fs_caller (req));
     }
   ttl_reply (req, res);
@@ -525,6 +528,8 @@ op_copy_file_range (fuse_req_t req, fuse_ino_t ino_in G_GNUC_UNUSED, off_t off_i
         count = -errno;
         if (count == -ENOSPC || count == -EDQUOT || count == -EIO)
           ttl_draft_spoil (out->writer->draft, (int)-count);
+        else
+          ttl_draft_change_failed (out->writer->draft);
       }
   }
   ttl_reply_count (req, count);

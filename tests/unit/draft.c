@@ -1008,6 +1008,26 @@ Test (draft, leaves_all_as_it_was_when_the_copy_does_not_fit)
   assert_is (publish (draft), 0);
 }
 
+/* Whoever opens for writing and changes nothing takes nobody's put back. */
+Test (draft, has_nothing_to_publish_after_a_change_that_failed)
+{
+  g_autoptr (TtlDraft) draft = NULL;
+
+  assert_is (put_key (root, "k", "old"), 0);
+  draft = open_draft (root, "k", 0);
+  assert_is (ttl_draft_resize (draft, -1), -EINVAL);
+  cr_assert_not (ttl_draft_is_dirty (draft));
+  cr_assert_str_eq (content (draft), "old");
+  assert_is (put_key (root, "k", "another's"), 0);
+  assert_is (publish (draft), 0);
+  assert_key (root, "k", "another's");
+  write_draft (draft, "new");
+  assert_is (ttl_draft_resize (draft, -1), -EINVAL);
+  cr_assert (ttl_draft_is_dirty (draft));
+  assert_is (publish (draft), 0);
+  assert_key (root, "k", "new");
+}
+
 Test (draft, keeps_the_old_value_when_an_append_does_not_fit)
 {
   g_autofree char *large = g_strnfill (100000, 'x');
