@@ -22,6 +22,7 @@ typedef struct
   char *backing;
   TtlIdentity identity;
   gboolean owned;  /* in by_name, and removed at the end */
+  gboolean replan; /* its TTL may have changed since it was taken for a round: it is due at once */
   gint64 own_ns;   /* the file's own TTL, 0 for none, as of ... */
   guint own_known; /* ... this number of the keeper's; 0: not known */
 } Hold;
@@ -245,6 +246,7 @@ ttl_keeper_moved (TtlKeeper *self, guint64 id, TtlBucket *bucket, const char *ba
   hold->bucket = ttl_bucket_ref (bucket);
   hold->backing = g_strdup (backing);
   /* Another TTL may hold there. */
+  hold->replan = TRUE;
   if (ttl_expiry_set (self->due, id, "", 0))
     pthread_cond_signal (&self->wake);
 }
@@ -367,7 +369,7 @@ ttl_of (TtlKeeper *self, Run *run, Hold *hold, const struct stat *st)
       hold->own_ns = res == 0 ? own.ns : 0;
       hold->own_known = seen ? now_known : 0;
     }
-  return hold->own_ns != 0 ? hold->own_ns : run->ttl.ns;
+  return hold->own_ns != 0 ? hold->own_ns : ttl_store_ttl_of (st, run->ttl.ns);
 }
 
 /* Renews the file itself, reached through a descriptor: whatever happens to the name meanwhile, it is that file.
@@ -426,13 +428,14 @@ take_round (TtlKeeper *self, gint64 now_ns, Renewal *round)
     {
       g_autofree char *none = NULL;
       TtlDeadline deadline;
-      const Hold *hold;
+      Hold *hold;
 
       if (!ttl_expiry_pop (self->due, now_ns, &id, &none, &deadline))
         break;
       hold = g_hash_table_lookup (self->holds, &id);
       if (hold == NULL)
         continue;
+      hold->replan = FALSE;
       round[n] = (Renewal){ .hold = *hold };
       round[n].hold.bucket = ttl_bucket_ref (hold->bucket);
       round[n].hold.backing = g_strdup (hold->backing);
@@ -451,6 +454,8 @@ plan_locked (TtlKeeper *self, const Renewal *renewal)
     return;
   hold->own_ns = renewal->hold.own_ns;
   hold->own_known = renewal->hold.own_known;
+  if (hold->replan) /* it is due again, by another TTL */
+    return;
   if (renewal->next_ns > 0)
     ttl_expiry_set (self->due, hold->id, "", renewal->next_ns);
   else if (hold->owned)
@@ -573,7 +578,10 @@ ttl_keeper_recheck (TtlKeeper *self)
     self->own_known = 1;
   g_hash_table_iter_init (&iter, self->holds);
   while (g_hash_table_iter_next (&iter, NULL, &hold))
-    ttl_expiry_set (self->due, ((Hold *)hold)->id, "", 0);
+    {
+      ((Hold *)hold)->replan = TRUE;
+      ttl_expiry_set (self->due, ((Hold *)hold)->id, "", 0);
+    }
   pthread_cond_signal (&self->wake);
 }
 

@@ -94,7 +94,8 @@ is_condemned (const Verdict *verdict, int dir_fd, const char *name, struct stat 
     ttl_store_bucket_ttl (verdict->store, verdict->bucket, &ttl);
   else if (res < 0)
     return FALSE;
-  deadline = ttl_lease_deadline (ttl_store_renewed (verdict->store, &st), ttl.ns);
+  deadline = ttl_lease_deadline (ttl_store_renewed (verdict->store, &st),
+                                 ttl_store_ttl_of (&st, ttl.ns));
   return ttl_lease_expired (deadline, verdict->now_ns)
          && !ttl_keeper_rescue (verdict->store->keeper, dir_fd, name, st.st_ino, verdict->now_ns);
 }

@@ -88,6 +88,9 @@ int ttl_store_check_writable (TtlStore *self);
  * neither a value nor a claim, and is therefore left alone. */
 int ttl_store_check_place (TtlStore *self, int dir_fd, const char *backing);
 
+/* The TTL of the file that @st is of, where it has @ttl_ns by its own or its bucket's. */
+gint64 ttl_store_ttl_of (const struct stat *st, gint64 ttl_ns);
+
 /* An expired file that was taken off its name. */
 typedef struct
 {

@@ -36,6 +36,7 @@ random_id (void)
 
 /* ---- time ---- */
 
+#define CLAIM_TTL_NS (10 * TTL_NS_PER_S)
 #define REMOTE_TRUST_NS \
   (10 * TTL_NS_PER_S) /* for so long another machine's clock is believed to go as ours does */
 #define COARSEST_NS (10 * TTL_NS_PER_MS) /* timestamps that say less are no clock */
@@ -299,12 +300,21 @@ key_ttl (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing, con
   return 0;
 }
 
+/* A claim is renewed for as long as its writer has the key open. The claim of a daemon that was killed ends soon, however long values
+ * live there: nobody sees it, and the name cannot be taken. */
+gint64
+ttl_store_ttl_of (const struct stat *st, gint64 ttl_ns)
+{
+  return S_ISLNK (st->st_mode) ? MIN (ttl_ns, CLAIM_TTL_NS) : ttl_ns;
+}
+
 void
 ttl_store_lease_of (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                     const struct stat *st, TtlDuration *ttl_out, TtlDeadline *deadline_out)
 {
   if (key_ttl (self, bucket, dir_fd, backing, st, ttl_out) < 0)
     ttl_store_bucket_ttl (self, bucket, ttl_out);
+  ttl_out->ns = ttl_store_ttl_of (st, ttl_out->ns);
   *deadline_out = ttl_lease_deadline (ttl_store_renewed (self, st), ttl_out->ns);
 }
 
@@ -316,7 +326,7 @@ ttl_store_deadline_in (TtlStore *self, TtlBucket *bucket, const TtlDuration *buc
 
   if (key_ttl (self, bucket, dir_fd, backing, st, &ttl) < 0)
     ttl = *bucket_ttl;
-  return ttl_lease_deadline (ttl_store_renewed (self, st), ttl.ns);
+  return ttl_lease_deadline (ttl_store_renewed (self, st), ttl_store_ttl_of (st, ttl.ns));
 }
 
 /* ---- identities and scratch names ---- */

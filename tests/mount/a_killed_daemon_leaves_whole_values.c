@@ -53,6 +53,27 @@ write_on (const void *data)
   return 0;
 }
 
+/* A claim says that somebody is about to create the key; nobody sees it. In a bucket whose values live for ever, too, one that is left
+ * behind must not keep the name for long. */
+Test (a_killed_daemon, leaves_no_name_taken_for_ever)
+{
+  int fd;
+
+  need ("setfattr");
+  if (!backing_has_xattrs ())
+    return;
+  assert_bash ("mkdir b; setfattr -n user.ttlfs.ttl -v inf b");
+  fd = open (at ("b/k"), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  assert_ok (fd);
+  mount_kill (mount_number (1));
+  close (fd);
+  assert_bash ("cd $BACKING/b; test -L k; touch -h -d '11 seconds ago' k");
+  mount_start ("ttl=3s");
+  fd = open (at ("b/k"), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  assert_ok (fd);
+  assert_ok (close (fd));
+}
+
 static void
 assert_whole (const char *path, int least)
 {
