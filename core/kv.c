@@ -596,7 +596,8 @@ look (TtlKvWatch *self, const char *backing, TtlKvEvent *event_out)
 int
 ttl_kv_watch_next (TtlKvWatch *self, gint64 timeout_ms, TtlKvEvent *event_out)
 {
-  gint64 until_us = g_get_monotonic_time () + timeout_ms * 1000;
+  const gint64 now_us = g_get_monotonic_time ();
+  const gint64 until_us = now_us + MIN (timeout_ms, (G_MAXINT64 - now_us) / 1000) * 1000;
 
   for (;;)
     {

@@ -9,14 +9,20 @@
 /* One getdents64() of this size takes in a directory of some 25,000 keys. On tmpfs a name that is renamed over moves to
  * the end, where a listing under way does not go any more: the fewer calls it takes, the less it can miss. */
 #define BUFFER_BYTES (1024 * 1024)
+/* Whoever opens directories by the thousand must not make the daemon big. */
+#define BUFFER_BYTES_OF_MANY (32 * 1024)
+#define MANY 64
+
+static gint n_big; /* atomic; how many lists have a big one */
 
 struct TtlList
 {
   TtlStore *store;
   TtlBucket *bucket; /* owns a reference */
   int fd;
-  char *buffer; /* NULL before the first read; what is behind `at` has not been told yet */
-  gsize at, len;
+  char *
+      buffer; /* NULL before the first read, and at the end; what is behind `at` has not been told yet */
+  gsize size, at, len;
 };
 
 int
@@ -35,12 +41,31 @@ ttl_store_list (TtlStore *self, TtlBucket *bucket, TtlList **list_out)
   return 0;
 }
 
+static void
+make_buffer (TtlList *self)
+{
+  const gboolean big = g_atomic_int_add (&n_big, 1) < MANY;
+
+  if (!big)
+    g_atomic_int_add (&n_big, -1);
+  self->size = big ? BUFFER_BYTES : BUFFER_BYTES_OF_MANY;
+  self->buffer = g_malloc (self->size);
+}
+
+static void
+drop_buffer (TtlList *self)
+{
+  if (self->buffer != NULL && self->size == BUFFER_BYTES)
+    g_atomic_int_add (&n_big, -1);
+  g_clear_pointer (&self->buffer, g_free);
+}
+
 void
 ttl_list_free (TtlList *self)
 {
   (void)close (self->fd);
   ttl_bucket_unref (self->bucket);
-  g_free (self->buffer);
+  drop_buffer (self);
   g_free (self);
 }
 
@@ -68,11 +93,13 @@ read_name (TtlList *self, int *err_out)
   if (self->at >= self->len)
     {
       if (self->buffer == NULL)
-        self->buffer = g_malloc (BUFFER_BYTES);
-      n = getdents64 (self->fd, self->buffer, BUFFER_BYTES);
+        make_buffer (self);
+      n = getdents64 (self->fd, self->buffer, self->size);
       if (n <= 0)
         {
           *err_out = n < 0 ? errno : 0;
+          drop_buffer (self);
+          self->at = self->len = 0;
           return NULL;
         }
       self->at = 0;

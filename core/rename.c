@@ -155,7 +155,7 @@ rename_bucket (TtlStore *self, End *from, End *to, unsigned flags, gint64 now_ns
         return -ENOTDIR;
       if (to->entry.st.st_ino == from->entry.st.st_ino)
         return 0;
-      /* Leaves an empty bucket behind if the rename then fails; nothing of a user's is lost. */
+      /* If the rename then fails, an empty bucket is gone, and nothing of a user's is lost. */
       res = ttl_store_rmdir (self, to->bucket, name, now_ns);
       if (res < 0 && res != -ENOENT)
         return res;

@@ -96,10 +96,11 @@ proc_path (ProcPath path, int dir_fd, const char *name)
 }
 
 static gboolean
-lists_ttl (const char *path)
+lists_ttl (const char *path, gboolean is_bucket)
 {
   g_autofree char *names = g_malloc (XATTR_LIST_MAX);
-  ssize_t len = llistxattr (path, names, XATTR_LIST_MAX);
+  ssize_t len = is_bucket ? listxattr (path, names, XATTR_LIST_MAX)
+                          : llistxattr (path, names, XATTR_LIST_MAX);
 
   for (const char *name = names; len > 0 && name < names + len; name += strlen (name) + 1)
     if (strcmp (name, TTL_XATTR) == 0)
@@ -131,7 +132,7 @@ get_xattr (int dir_fd, const char *name, TtlDuration *own_out)
   if (len != -EACCES && len != -EPERM)
     return (int)len;
   /* Not for us to read; the names can always be read, and mostly this one is not among them. */
-  return lists_ttl (path) ? -EACCES : -ENODATA;
+  return lists_ttl (path, name[0] == '\0') ? -EACCES : -ENODATA;
 }
 
 static int

@@ -168,6 +168,7 @@ run (const TtlOptions *options, Startup *startup, GError **error)
 
   pthread_sigmask (SIG_BLOCK, &set, NULL); /* before there are threads: they all inherit it */
   signal (SIGPIPE, SIG_IGN);
+  signal (SIGXFSZ, SIG_IGN); /* who writes more than RLIMIT_FSIZE allows us gets EFBIG */
   raise_descriptor_limit ();
   umask (0);
   if (!check_mountpoint (options->mountpoint, error))

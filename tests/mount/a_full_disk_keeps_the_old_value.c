@@ -186,3 +186,25 @@ Test (a_full_disk, makes_msync_fail_and_keeps_the_old_value)
   sleep_ms (100);
   assert_witnessed (at ("k"), "old");
 }
+
+/* RLIMIT_FSIZE, by `ulimit -f` or LimitFSIZE=, is the daemon's for what it does for others; beyond it there is a signal. */
+Test (a_full_disk, is_no_more_than_a_daemon_with_a_limit_of_file_size_has)
+{
+  const char *wrapper = text ("%s/ttlfs", work_dir ());
+  int fd;
+
+  assert_ok (
+      put (wrapper, text ("#!/bin/bash\nulimit -f 1000\nexec '%s' \"$@\"\n", ttlfs_program ())));
+  assert_ok (chmod (wrapper, 0755));
+  g_setenv ("TTLFS_BIN", wrapper, TRUE);
+  mount_start ("ttl=1h");
+  assert_ok (put (at2 ("k"), "old"));
+  fd = open (at2 ("k"), O_WRONLY | O_CLOEXEC);
+  assert_ok (fd);
+  assert_errno (ftruncate (fd, 1 << 30), EFBIG);
+  assert_errno (pwrite (fd, "new", 3, 1 << 30), EFBIG);
+  close (fd);
+  assert_value (at2 ("k"), "old");
+  assert_ok (put (at2 ("k"), "new"));
+  assert_value (at2 ("k"), "new");
+}
