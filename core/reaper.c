@@ -47,10 +47,9 @@ struct TtlReaper
   pthread_cond_t wake;
   gint64 wakes_ns; /* the thread sleeps, and wakes then by itself; G_MININT64: it does not sleep */
   TtlExpiry *index;
-  GHashTable *taken;   /* "bucket id/backing" -> the last Captured of that name, borrowed */
-  GHashTable *touched; /* set of what Captured are called; owned */
-  GQueue scans;        /* TtlBucket, each owns a reference */
-  GHashTable *queued;  /* those in it, borrowed: each waits there once */
+  GHashTable *taken;  /* "bucket id/backing" -> the last Captured of that name, borrowed */
+  GQueue scans;       /* TtlBucket, each owns a reference */
+  GHashTable *queued; /* those in it, borrowed: each waits there once */
   gboolean stop;
   guint64 removed;
 };
@@ -69,7 +68,6 @@ ttl_reaper_new (TtlStore *store)
   pthread_condattr_destroy (&attr);
   self->index = ttl_expiry_new ();
   self->taken = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  self->touched = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->wakes_ns = G_MININT64;
   g_queue_init (&self->scans);
   self->queued = g_hash_table_new (NULL, NULL);
@@ -120,27 +118,6 @@ ttl_reaper_replaced (TtlReaper *self, TtlBucket *bucket, const char *backing)
     return;
   name = name_of (bucket, backing);
   replaced_locked (self, name);
-}
-
-void
-ttl_reaper_touched (TtlReaper *self, const char *captured)
-{
-  TTL_LOCKED (&self->lock);
-
-  g_hash_table_add (self->touched, g_strdup (captured));
-  pthread_cond_signal (&self->wake);
-}
-
-static GHashTable *
-take_touched (TtlReaper *self)
-{
-  TTL_LOCKED (&self->lock);
-  GHashTable *touched = self->touched;
-
-  if (g_hash_table_size (touched) == 0)
-    return NULL;
-  self->touched = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  return touched;
 }
 
 static void
@@ -471,34 +448,6 @@ judge_captured (TtlReaper *self, gboolean all)
     judge_some (self, first, all, now_ns);
 }
 
-/* Gives back at once what was renewed while it was off its name. What was not has its time. */
-static void
-judge_touched (TtlReaper *self)
-{
-  g_autoptr (GHashTable) touched = take_touched (self);
-
-  if (touched == NULL)
-    return;
-  for (GList *link = self->captured.head, *next; link != NULL; link = next)
-    {
-      Captured *captured = link->data;
-      g_autoptr (TtlBucket) bucket = ttl_bucket_ref (captured->bucket);
-      Visit visit;
-
-      next = link->next;
-      if (!g_hash_table_remove (touched, captured->file.name)
-          || visit_begin (&visit, self, bucket) < 0)
-        continue;
-      if (ttl_store_is_captured_live (self->store, bucket, ttl_dir_fd (visit.dir),
-                                      captured->backing, captured->taken_ns, &captured->file))
-        {
-          g_queue_delete_link (&self->captured, link);
-          judge (&visit, captured);
-        }
-      visit_end (&visit, FALSE);
-    }
-}
-
 /* An entry whose last known deadline has come. */
 typedef struct
 {
@@ -657,10 +606,7 @@ ttl_reaper_run (TtlReaper *self, gint64 now_ns)
   notice_jumps (self);
   while (more && !is_stopping (self))
     {
-      gboolean scanned;
-
-      judge_touched (self);
-      scanned = scan_one (self);
+      gboolean scanned = scan_one (self);
 
       more = reap_batch (self, now_ns) || scanned;
       judge_captured (self, self->grace_ns == 0);
@@ -686,7 +632,7 @@ sleep_until (TtlReaper *self, TtlDeadline next)
     for_ns = CLAMP (first->judge_ns - begin_ns, 0, for_ns);
   until = ttl_ns_timespec (begin_ns + for_ns);
   self->wakes_ns = now_ns + for_ns;
-  if (!self->stop && for_ns > 0 && self->scans.length == 0 && g_hash_table_size (self->touched) == 0
+  if (!self->stop && for_ns > 0 && self->scans.length == 0
       && ttl_expiry_next (self->index) >= MIN (next, self->wakes_ns))
     pthread_cond_timedwait (&self->wake, &self->lock, &until);
   self->wakes_ns = G_MININT64;
@@ -740,7 +686,6 @@ ttl_reaper_free (TtlReaper *self)
   g_queue_clear_full (&self->scans, (GDestroyNotify)ttl_bucket_unref);
   g_hash_table_unref (self->queued);
   g_hash_table_unref (self->taken);
-  g_hash_table_unref (self->touched);
   g_queue_clear_full (&self->captured, captured_free);
   ttl_expiry_free (self->index);
   pthread_cond_destroy (&self->wake);

@@ -3,8 +3,7 @@
  * Owns: the expiry index (guarded by its lock, order 4), a queue of buckets to scan, and one thread. Costs what expires,
  * not what exists: an entry is looked at when the deadline last known of it comes, and put back if it was renewed.
  * Its thread takes an expired file off its name at once, and removes it 20 ms later, unless somebody has renewed it in
- * between who had found it before, and then it gets its name back as soon as the watcher has told; ttl_reaper_run()
- * called by hand removes it at once.
+ * between who had found it before; ttl_reaper_run() called by hand removes it at once.
  *
  * Correctness does not depend on it: an expired entry is absent for every verb while its file still stands. */
 #pragma once
@@ -25,8 +24,6 @@ void ttl_reaper_forget (TtlReaper *self, TtlBucket *bucket, const char *backing)
 /* A file was given the name @backing: what has been taken off it does not get it back, even if it was renewed meanwhile and the
  * other one is gone again by then. */
 void ttl_reaper_replaced (TtlReaper *self, TtlBucket *bucket, const char *backing);
-/* A file that was taken off its name, and is called @captured meanwhile, has got other attributes. */
-void ttl_reaper_touched (TtlReaper *self, const char *captured);
 /* Looks at one name, and notes what it finds. */
 void ttl_reaper_look (TtlReaper *self, TtlBucket *bucket, const char *backing);
 /* The same where it has just been looked at: it is @st. */

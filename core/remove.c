@@ -249,16 +249,6 @@ ttl_store_judge_captured (TtlStore *self, TtlBucket *bucket, int dir_fd, const c
   return judge (&verdict, dir_fd, captured);
 }
 
-gboolean
-ttl_store_is_captured_live (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
-                            gint64 now_ns, const TtlCapture *captured)
-{
-  const Verdict verdict = { .store = self, .bucket = bucket, .backing = backing, .now_ns = now_ns };
-  struct stat seen = captured->seen;
-
-  return !is_condemned (&verdict, dir_fd, captured->name, &seen);
-}
-
 int
 ttl_store_remove_expired (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                           gint64 now_ns)

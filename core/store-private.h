@@ -105,13 +105,9 @@ int ttl_store_remove_expired (TtlStore *self, TtlBucket *bucket, int dir_fd, con
                               gint64 now_ns);
 /* The same in two steps, for whoever has time: a peer's utimensat() may have found the file before its name went.
  * capture: 0 with the name that it has until judge(), -EBUSY, -ENOENT (the name is free), -errno.
- * is_captured_live: whether judge() would put it back.
  * judge: 0 when it is gone, -EBUSY when it turned out to be live and is back under its name, -errno (likewise). */
 int ttl_store_capture_expired (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                                gint64 now_ns, TtlCapture *capture_out);
-gboolean ttl_store_is_captured_live (TtlStore *self, TtlBucket *bucket, int dir_fd,
-                                     const char *backing, gint64 now_ns,
-                                     const TtlCapture *captured);
 int ttl_store_judge_captured (TtlStore *self, TtlBucket *bucket, int dir_fd, const char *backing,
                               gint64 now_ns, const TtlCapture *capture);
 /* Whether @name is one that capture() gives. */

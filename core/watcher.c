@@ -456,11 +456,7 @@ file_event (TtlWatcher *self, TtlBucket *bucket, const struct inotify_event *eve
   Sight sight;
 
   if (ttl_store_has_captured (self->store, event->name))
-    {
-      if (event->mask & (IN_ATTRIB | IN_MODIFY))
-        ttl_reaper_touched (self->store->reaper, event->name);
-      return; /* all else is our own reaper's doing */
-    }
+    return; /* our own reaper's doing: it knows all there is to know */
   if (event->mask & (IN_CREATE | IN_MOVED_TO))
     ttl_reaper_replaced (self->store->reaper, bucket, event->name);
   look (self, bucket, event, &sight);

@@ -137,35 +137,3 @@ Test (touch, through_another_mount_renews)
     }
   assert_value (at ("k"), "value");
 }
-
-/* A peer renews by a descriptor what the reaper has taken off its name a moment before. Keys that end 40 ms apart; the reaper
- * would look again by itself 20 ms later. */
-Test (touch, of_a_peer_that_was_a_moment_late_gives_the_key_its_name_back_at_once)
-{
-  const struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_NOW } };
-  gint64 soonest = G_MAXINT64;
-  int fds[10];
-
-  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
-    {
-      assert_ok (put (at (text ("k%u", i)), "value"));
-      fds[i] = open (raw (text ("k%u", i)), O_RDONLY | O_CLOEXEC);
-      assert_ok (fds[i]);
-      sleep_ms (40);
-    }
-  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
-    {
-      const char *path = raw (text ("k%u", i));
-      gint64 began;
-
-      while (exists (path))
-        ;
-      began = now_ns ();
-      assert_ok (futimens (fds[i], times));
-      assert_eventually (1000, exists (path));
-      soonest = MIN (soonest, now_ns () - began);
-      assert_value (at (text ("k%u", i)), "value");
-      close (fds[i]);
-    }
-  cr_expect_lt (soonest, 10 * MS, "%ld us", (long)(soonest / 1000));
-}
