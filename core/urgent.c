@@ -8,7 +8,7 @@ ttl_urgent_begin (void)
 {
   const struct sched_param lowest = { .sched_priority = sched_get_priority_min (SCHED_FIFO) };
 
-  return sched_setscheduler (0, SCHED_FIFO, &lowest) == 0;
+  return sched_getscheduler (0) == SCHED_OTHER && sched_setscheduler (0, SCHED_FIFO, &lowest) == 0;
 }
 
 void

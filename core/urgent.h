@@ -4,7 +4,8 @@
  * runs before all that is not of a real-time policy (SCHED_FIFO of the lowest priority; sched(7)). Only ever for a handful
  * of system calls, and never while others wait to be told something. A correct result does not depend on it.
  *
- * Needs CAP_SYS_NICE, or an RLIMIT_RTPRIO of 1; without either, begin changes nothing, and neither does end. A thread's
+ * Needs CAP_SYS_NICE, or an RLIMIT_RTPRIO of 1; without either, and for a thread that was given another policy, begin changes
+ * nothing, and neither does end. A thread's
  * niceness is kept. */
 #pragma once
 
