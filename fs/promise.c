@@ -17,13 +17,15 @@
 #define ABSENCES_MAX 32768
 #define LONGEST_US \
   (10 * G_USEC_PER_SEC)   /* for as long the kernel goes by them when we have been killed */
+#define ASKED_BEFORE 3    /* an absence is promised: `test -e k || echo v >k` asks twice */
 #define SHORTEST_US 20000 /* less is not worth it */
 #define SOON_US 4000
 
 typedef struct
 {
   guint64 bucket;
-  gint64 asked_us;
+  gint64 asked_us; /* last, ... */
+  guint asked;     /* ... and how often, not long after each other */
   gint64 until_us; /* 0: not promised so far */
   char backing[];
 } Absence;
@@ -72,6 +74,7 @@ absence_new (guint64 bucket, const char *backing, gint64 asked_us)
 
   absence->bucket = bucket;
   absence->asked_us = asked_us;
+  absence->asked = 1;
   absence->until_us = 0;
   memcpy (absence->backing, backing, size);
   return absence;
@@ -119,11 +122,10 @@ ttl_promises_recall_entries (TtlPromises *self)
 {
   if (!ttl_promises_may_be_made (self))
     return;
-  {
-    TTL_LOCKED (&self->lock);
-    g_hash_table_remove_all (self->absences);
-  }
   ttl_debug ("NOTIFY all entries");
+  TTL_LOCKED (
+      &self->lock); /* whoever finds none promised any more must not be told before the kernel */
+  g_hash_table_remove_all (self->absences);
   (void)increment_epoch (self);
 }
 
@@ -280,7 +282,6 @@ ttl_promises_note_absence (TtlPromises *self, guint64 bucket, const char *backin
 {
   const gint64 now_us = g_get_monotonic_time ();
   g_autofree Absence *key = absence_new (bucket, backing, now_us);
-  gboolean is_asked_again;
   Absence *found;
 
   if (!ttl_promises_may_be_made (self))
@@ -297,9 +298,9 @@ ttl_promises_note_absence (TtlPromises *self, guint64 bucket, const char *backin
       g_hash_table_add (self->absences, g_steal_pointer (&key));
       return 0;
     }
-  is_asked_again = found->asked_us + LONGEST_US > now_us;
+  found->asked = found->asked_us + LONGEST_US > now_us ? found->asked + 1 : 1;
   found->asked_us = now_us;
-  if (!is_asked_again)
+  if (found->asked < ASKED_BEFORE)
     return 0;
   found->until_us = now_us + LONGEST_US + TTL_PROMISE_LATE_US;
   return LONGEST_US;

@@ -69,8 +69,8 @@ void ttl_promises_move_all_stamps (TtlPromises *self);
 /* ---- absences ---- */
 
 /* How long the absence of the name may be promised, in microseconds; it has been noted then. 0: not at all, as when it is asked
- * for the first time: it is most often a CREATE that comes next, which costs a round trip more where an absence was promised
- * (ttl_node_set_new()), and whoever waits for a name asks again. */
+ * for the first times: it is most often a CREATE that comes next, which costs a round trip more where an absence was promised
+ * (ttl_node_set_new()), and whoever waits for a name asks on. */
 gint64 ttl_promises_note_absence (TtlPromises *self, guint64 bucket, const char *backing,
                                   const TtlStamp *stamp);
 /* The name leads somewhere now. TRUE when its absence was promised and the kernel may still believe it. */

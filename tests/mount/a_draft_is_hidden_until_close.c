@@ -138,7 +138,7 @@ create_again_and_again (const void *data G_GNUC_UNUSED)
 
   while (now_ns () < until)
     if (put (at ("k"), "value") < 0 || unlink (at ("k")) < 0 || exists (at ("k"))
-        || exists (at ("k")))
+        || exists (at ("k")) || exists (at ("k")))
       return 1;
   return 0;
 }
@@ -182,8 +182,8 @@ Test (a_draft, of_a_known_absence_can_be_asked_by_who_inherits_it)
 {
   int fd;
 
-  cr_assert_not (exists (at ("k")));
-  cr_assert_not (exists (at ("k")));
+  for (int i = 0; i < 3; i++)
+    cr_assert_not (exists (at ("k")));
   fd = open (at ("k"), O_WRONLY | O_CREAT, 0666);
   assert_ok (fd);
   assert_ok (write_all (fd, "val"));

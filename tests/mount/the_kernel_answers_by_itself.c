@@ -175,9 +175,9 @@ Test (the_kernel, asks_four_times_for_a_new_put)
   settle ();
   assert_asks ("LOOKUP CREATE WRITE FLUSH ", put_new ("a"));
   settle ();
-  assert_asks ("LOOKUP ", look_for_absent ("b"));
-  assert_asks ("LOOKUP ",
-               look_for_absent ("b")); /* the first may have been on the way to a CREATE */
+  /* Until then it may have been on the way to a CREATE. */
+  for (int i = 0; i < 3; i++)
+    assert_asks ("LOOKUP ", look_for_absent ("b"));
   assert_asks ("", look_for_absent ("b"));
   assert_asks ("CREATE GETATTR WRITE FLUSH ", put_new ("b"));
   /* Whoever has created something has changed the bucket, and the kernel asks for its mode before it lets him in again. */
@@ -276,9 +276,8 @@ Test (the_kernel, is_told_of_what_others_change)
 
   put_new ("k");
   look_at ("k");
-  look_for_absent ("n");
-  look_for_absent ("n");
-  look_for_absent ("n");
+  for (int i = 0; i < 4; i++)
+    look_for_absent ("n");
   assert_ok (put (raw ("n"), "value"));
   assert_eventually (1000, stat (at ("n"), &st) == 0);
   assert_ok (put (raw (".tmp_x"), "longer than it was"));
