@@ -525,10 +525,8 @@ gboolean
 ttl_fs_send_back (TtlFs *self, TtlNode *node, pid_t tid)
 {
   TtlRecall recall;
-  struct stat st;
 
-  ttl_node_get_seen (node, &st);
-  if (!ttl_caller_has_open (tid, self->dev, st.st_ino))
+  if (!ttl_caller_has_open (tid, self->dev, ttl_node_told_ino (node)))
     {
       ttl_nodes_sent_back (self->nodes, node, tid);
       return TRUE;
@@ -618,7 +616,6 @@ is_writers (TtlFs *self, TtlNode *node, TtlWriter *writer, pid_t tid)
 {
   ttl_autofd other = -1;
   pid_t process = 0;
-  struct stat st;
 
   if (!ttl_node_is_misled (node) || ttl_writer_is_of (writer, tid, &process))
     return TRUE;
@@ -627,8 +624,7 @@ is_writers (TtlFs *self, TtlNode *node, TtlWriter *writer, pid_t tid)
     return FALSE;
   if (ttl_node_is_new (node) && !ttl_caller_shows_open (tid))
     return TRUE; /* more likely than that it came in that instant */
-  ttl_node_get_seen (node, &st);
-  return ttl_caller_has_opened (tid, self->dev, st.st_ino);
+  return ttl_caller_has_opened (tid, self->dev, ttl_node_told_ino (node));
 }
 
 TtlWriter *
@@ -791,6 +787,8 @@ give_key_node (TtlFs *self, TtlBucket *bucket, const char *backing, pid_t tid, g
 
   if (node == NULL && own == NULL && is_nobody (self, bucket, backing, tid))
     node = ttl_nodes_add_private (self->nodes, bucket, entry->backing, &entry->st);
+  if (own != NULL)
+    ttl_node_told (own, &entry->st);
   if (node == NULL)
     *node_out = own != NULL ? own : ttl_fs_ensure_value (self, bucket, entry->backing, &entry->st);
   else

@@ -45,6 +45,7 @@ struct TtlNode
   gboolean disturbed;  /* draft: see disturb() */
   gint64 refused_us;   /* monotonic; see refuse_once() */
   struct stat seen;    /* value, draft before its OPEN: what the kernel was told last */
+  ino_t told_ino;      /* by this number the kernel knows the inode, and /proc shows it */
   struct stat version; /* value: what it stands for; st_ino == 0 before the first open tells */
   gboolean opened;     /* value: the kernel may have pages of `version` */
   gboolean retired;    /* value: not in by_key any more */
@@ -70,7 +71,7 @@ typedef struct
 
 struct TtlNodes
 {
-  pthread_mutex_t lock;  /* order 2; guards all below */
+  pthread_mutex_t lock;  /* order 3; guards all below */
   GHashTable *by_id;     /* id -> TtlNode, owned */
   GHashTable *by_bucket; /* bucket id -> bucket node, borrowed */
   GHashTable *by_key;    /* Place -> value node, borrowed */
@@ -354,6 +355,24 @@ is_same_version (const struct stat *a, const struct stat *b)
   return a->st_ino == b->st_ino && a->st_size == b->st_size;
 }
 
+/* The kernel is told @st; what is seen may have been looked at before what was seen already. (A change of attributes moves the
+ * ctime.) */
+static void
+see_locked (TtlNode *node, const struct stat *st)
+{
+  node->told_ino = st->st_ino;
+  if (!is_same_version (&node->seen, st)
+      || ttl_timespec_ns (&st->st_ctim) >= ttl_timespec_ns (&node->seen.st_ctim))
+    node->seen = *st;
+}
+
+static void
+tell_locked (TtlNode *node, const struct stat *st)
+{
+  node->told_ino = st->st_ino;
+  node->seen = *st;
+}
+
 static void value_changed_locked (TtlNode *node, const struct stat *st, const TtlNode *told,
                                   gint64 until_us, TtlRecall *recall);
 
@@ -378,7 +397,7 @@ ttl_nodes_ensure_value (TtlNodes *self, TtlBucket *bucket, const char *backing,
       node = add_locked (self, TTL_NODE_VALUE, bucket, backing);
       g_hash_table_insert (self->by_key, &node->place, node);
     }
-  node->seen = *st;
+  see_locked (node, st);
   if (!node->opened)
     node->version = *st;
   return told_locked (node);
@@ -391,7 +410,8 @@ ttl_nodes_add_private (TtlNodes *self, TtlBucket *bucket, const char *backing,
   TTL_LOCKED (&self->lock);
   TtlNode *node = add_locked (self, TTL_NODE_VALUE, bucket, backing);
 
-  node->version = node->seen = *st;
+  node->version = *st;
+  tell_locked (node, st);
   node->private = node->retired = TRUE;
   return told_locked (node);
 }
@@ -520,7 +540,23 @@ ttl_node_set_seen (TtlNode *node, const struct stat *st)
 {
   TTL_LOCKED (&node->table->lock);
 
-  node->seen = *st;
+  tell_locked (node, st);
+}
+
+void
+ttl_node_told (TtlNode *node, const struct stat *st)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  node->told_ino = st->st_ino;
+}
+
+ino_t
+ttl_node_told_ino (TtlNode *node)
+{
+  TTL_LOCKED (&node->table->lock);
+
+  return node->told_ino;
 }
 
 void
@@ -528,7 +564,7 @@ ttl_node_get_inos (TtlNode *node, ino_t inos_out[2])
 {
   TTL_LOCKED (&node->table->lock);
 
-  inos_out[0] = node->seen.st_ino;
+  inos_out[0] = node->told_ino;
   inos_out[1] = node->version.st_ino;
 }
 
@@ -537,9 +573,8 @@ ttl_node_saw (TtlNode *node, const struct stat *st)
 {
   TTL_LOCKED (&node->table->lock);
 
-  if (is_same_version (&node->version, st)
-      && ttl_timespec_ns (&st->st_ctim) >= ttl_timespec_ns (&node->seen.st_ctim))
-    node->seen = *st;
+  if (is_same_version (&node->version, st))
+    see_locked (node, st);
 }
 
 /* Of what is open, or has become a writer's, the kernel may have been told other attributes than those. */
@@ -885,7 +920,7 @@ ttl_node_set_origin (TtlNode *node, const struct stat *st, TtlWriter *writer, in
 
   {
     TTL_LOCKED (&node->table->lock);
-    node->seen = *st;
+    tell_locked (node, st);
     old = node->origin;
     node->origin = writer != NULL ? ttl_writer_ref (writer) : NULL;
     old_fd = node->origin_fd;
@@ -1053,7 +1088,7 @@ ttl_node_promise (TtlNode *node, TtlPromises *promises, const TtlStamp *stamp,
           && ttl_promises_is_unchanged (promises, node->place.bucket_id, node->backing, stamp);
   if (!unchanged || for_us <= 0 || !ttl_promises_may_be_made (promises))
     return 0;
-  node->seen = *st;
+  tell_locked (node, st);
   node->promised++;
   if (what & TTL_PROMISE_ATTRS)
     promise_attrs_locked (node, until_us, to);
@@ -1067,7 +1102,7 @@ ttl_node_promise_draft (TtlNode *node, const struct stat *st, gint64 for_us, pid
 {
   TTL_LOCKED (&node->table->lock);
 
-  node->seen = *st;
+  tell_locked (node, st);
   node->promised++;
   promise_attrs_locked (node, g_get_monotonic_time () + for_us + TTL_PROMISE_LATE_US, to);
 }

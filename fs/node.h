@@ -24,7 +24,7 @@
  * it. Each of its LOOKUPs is therefore answered with a value node of its own, which an OPEN for writing makes a draft.
  *
  * Owns: the table of nodes, and a bucket reference and name per node. A node lives while the kernel has looked it
- * up more often than it forgot it, or while it is pinned. One mutex (order 2), never held over a system call. */
+ * up more often than it forgot it, or while it is pinned. One mutex (order 3), never held over a system call. */
 #pragma once
 
 #include "access.h"
@@ -104,7 +104,12 @@ gboolean ttl_node_is_of (TtlNode *node, const struct stat *st);
 /* What was told of it last. */
 void ttl_node_get_seen (TtlNode *node, struct stat *st_out);
 void ttl_node_set_seen (TtlNode *node, const struct stat *st);
-/* By which numbers the kernel may know the node's inode: what it was told last, and of the version that it stands for; 0: none. */
+/* A reply tells of the node what is @st, whatever it stands for. */
+void ttl_node_told (TtlNode *node, const struct stat *st);
+/* The number by which the kernel knows the inode, and /proc shows who has it open: what it was told last, which after a publication
+ * is another than the new version's. 0: none. */
+ino_t ttl_node_told_ino (TtlNode *node);
+/* That one, and, for a reply that is on its way, that of the version that it stands for. */
 void ttl_node_get_inos (TtlNode *node, ino_t inos_out[2]);
 /* The node's version was found to be @st. It is told so if nothing newer was (a change of attributes moves the ctime). */
 void ttl_node_saw (TtlNode *node, const struct stat *st);

@@ -24,6 +24,8 @@ op_getattr (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi G_GNUC_UNU
     return;
   res = ttl_fs_stat (fs, node, ttl_fs_caller (req), ttl_store_now (fs->store), &st, &timeout);
   ttl_debug ("GETATTR %lu -> %d", ino, res);
+  if (res == 0)
+    ttl_node_told (node, &st);
   ttl_reply_attr (req, res, &st, timeout);
 }
 
@@ -227,6 +229,8 @@ op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
   if (res == 0)
     res = stat_once_set (fs, node, tid, now_ns, &st, &timeout);
   ttl_debug ("SETATTR %lu %#x -> %d", ino, to_set, res);
+  if (res == 0)
+    ttl_node_told (node, &st);
   ttl_reply_attr (req, res, &st, timeout);
 }
 

@@ -84,9 +84,9 @@ begun (TtlFs *fs, TtlNode *node)
 
 /* TRUE: to be answered ESTALE, and the kernel looks again, and is given a draft node, or one that may become one. */
 static gboolean
-send_back (TtlFs *fs, TtlNode *node, pid_t tid)
+send_back (TtlFs *fs, TtlNode *node, pid_t tid, gboolean to_write)
 {
-  return tid > 0 ? ttl_nodes_intend (fs->nodes, node, tid, TRUE) : ttl_node_refuse_once (node);
+  return tid > 0 ? ttl_nodes_intend (fs->nodes, node, tid, to_write) : ttl_node_refuse_once (node);
 }
 
 /* A writer of what its name stands for, whatever becomes of the node meanwhile. */
@@ -119,7 +119,7 @@ new_writer_of_draft (TtlFs *fs, TtlNode *node, int flags, const TtlOwner *owner,
   *writer_out = ttl_writer_new (draft, tid);
   if (ttl_node_set_writer (node, *writer_out))
     begun (fs, node);
-  else if (send_back (fs, node, tid))
+  else if (send_back (fs, node, tid, TRUE))
     return -ESTALE;
   return 0;
 }
@@ -199,15 +199,14 @@ open_draft_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
   pid_t process = 0;
   int res;
 
-  if (writer == NULL && ttl_node_is_misled (node)
-      && ttl_nodes_intend (fs->nodes, node, tid, to_write))
+  if (writer == NULL && ttl_node_is_misled (node) && send_back (fs, node, tid, to_write))
     return -ESTALE; /* it was somebody's, who has closed it: the kernel remembers an old path */
   if (writer == NULL && !to_write)
     return open_version (fs, node, owner, tid, fi, handle_out);
   if (writer == NULL)
     res = new_writer_of_draft (fs, node, fi->flags, owner, tid, &writer);
   else if ((to_write || !ttl_writer_is_of (writer, tid, &process))
-           && ttl_nodes_intend (fs->nodes, node, tid, to_write))
+           && send_back (fs, node, tid, to_write))
     res = -ESTALE; /* a path leads to a draft of its own, or to the value */
   else if (is_writers (fs, node, tid))
     res = join_writer (writer, fi->flags);
@@ -263,7 +262,7 @@ open_value_node (TtlFs *fs, TtlNode *node, const TtlOwner *owner, pid_t tid,
     }
   if (ttl_node_convert (node))
     res = new_writer_of_draft (fs, node, fi->flags, owner, tid, &writer);
-  else if (send_back (fs, node, tid))
+  else if (send_back (fs, node, tid, TRUE))
     res = -ESTALE;
   else
     res = new_writer (fs, node, fi->flags, owner, tid, &writer);

@@ -1,7 +1,7 @@
 /* writer - a draft and the open file descriptions that share it.
  *
  * One open for writing makes one writer. A second description joins it only where an inode would be shared too: the
- * process opens its own unpublished key again, or somebody opens /dev/fd/N. Owns the draft; a mutex (order 3)
+ * process opens its own unpublished key again, or somebody opens /dev/fd/N. Owns the draft; a mutex (order 2)
  * serialises everything done to it and is held over its I/O. Shared by reference. */
 #pragma once
 
@@ -12,7 +12,7 @@
 typedef struct
 {
   gint refs;            /* atomic */
-  pthread_mutex_t lock; /* order 3; guards the draft and what follows */
+  pthread_mutex_t lock; /* order 2; guards the draft and what follows */
   TtlDraft *draft;
   guint descriptions; /* open file descriptions: the last one to go publishes */
   pid_t last;         /* the thread that changed its content last; 0: none, or unknown */

@@ -172,3 +172,12 @@ Test (a_flush, by_a_child_publishes_nothing_when_the_thread_that_opened_it_has_e
   assert_ok (close (fd));
   assert_witnessed (at ("k"), "half and half");
 }
+
+/* It is known by the number by which the kernel knows its inode, which is that of a version before. */
+Test (a_flush, by_a_child_keeps_nobody_waiting_while_its_parent_has_it_open)
+{
+  need ("timeout");
+  assert_shells (
+      "exec 9>k; echo a >&9; echo b >&9; (echo c >&9); timeout 2 cat k || exit 1; exec 9>&-; "
+      "exec 9>k; echo a >&9; echo b >&9; (echo c >&9); timeout 2 cat k || exit 2");
+}

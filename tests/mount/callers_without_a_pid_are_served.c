@@ -118,6 +118,13 @@ Test (callers_without_a_pid, see_what_they_put_beside_an_open_file_of_the_same_n
       "test \"$got\" = \"$(printf \"a\\n$i\")\" || { echo \"$i: $got\"; exit 1; }; done");
 }
 
+/* /dev/stdout leads to the very file, whoever looks the path up again. */
+Test (callers_without_a_pid, open_their_descriptors_again)
+{
+  assert_shells ("echo value | tee /dev/stdout > k && test -s k || exit 1; "
+                 "exec 9<>l; echo value >&9; test \"$(cat /dev/fd/9)\" = value || exit 2");
+}
+
 static int
 append_lines (const void *data)
 {
