@@ -365,7 +365,8 @@ check_condition (TtlDraft *self, const Current *current)
 }
 
 /* The private file has changed places with something that it was not to replace: a peer, who takes no locks, was quicker. That
- * gets the name back; or else what a peer has put there since, whose turn it is then. @scratch is a name to be rid of. */
+ * gets the name back, unless something else has it by then; or else what a peer puts there just when it does. @scratch is a name to be
+ * rid of. */
 static int
 give_back (TtlDraft *self, int dir_fd, const char *scratch)
 {
@@ -378,6 +379,8 @@ give_back (TtlDraft *self, int dir_fd, const char *scratch)
     {
       ino_t found;
 
+      if (inode_of (dir_fd, self->backing) != placed)
+        break; /* it has been replaced or deleted since, and what is set aside with it */
       if (renameat2 (dir_fd, scratch, dir_fd, self->backing, RENAME_EXCHANGE) < 0)
         {
           int res = -errno;
